@@ -1,0 +1,8 @@
+//! What the manager and the storage-proxy both use. Knows nothing of vfolders beyond their ids.
+
+pub mod config;
+pub mod error;
+pub mod server;
+pub mod shutdown;
+pub mod telemetry;
+pub mod token;

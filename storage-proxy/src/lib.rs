@@ -1,0 +1,1 @@
+//! Owns volumes and does the filesystem work on trees.

@@ -1,0 +1,3 @@
+//! The storage-proxy.
+
+fn main() {}
