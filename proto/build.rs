@@ -34,9 +34,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     let descriptors = compiler.file_descriptor_set();
     debug_assert!(descriptors.encoded_len() > 0);
+    let mut prost = prost_build::Config::new();
+    // Every message knows its name, as google.protobuf.Any needs it.
+    prost.enable_type_names();
     tonic_prost_build::configure()
         .bytes(".vfolder.v1")
         .compile_well_known_types(false)
-        .compile_fds(descriptors)?;
+        .compile_fds_with_config(descriptors, prost)?;
     Ok(())
 }

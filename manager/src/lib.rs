@@ -1,1 +1,20 @@
-//! .
+//! The manager: owns the vfolder table, every status transition and the gate in front of every RPC.
+//!
+//! Dependencies point one way: `grpc` and `gate` → `vfolder`, `operation`, `mount` → `storage`, `store` → `model`.
+//! ARCHITECTURE.md has the map.
+
+pub mod cli;
+pub mod config;
+pub mod context;
+pub mod doctor;
+pub mod gate;
+pub mod grpc;
+pub mod model;
+pub mod mount;
+pub mod operation;
+pub mod server;
+pub mod storage;
+pub mod store;
+pub mod vfolder;
+
+pub use cli::main;

@@ -1,2 +1,7 @@
-//! .
-fn main() {}
+//! The manager.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vfolder_manager::main()
+}

@@ -78,6 +78,8 @@ reasons! {
     StoreUnavailable = "STORE_UNAVAILABLE" => Unavailable,
     /// Too much is going on; nothing was begun.
     Overloaded = "OVERLOADED" => Unavailable,
+    /// The service stops; another or the same will answer soon.
+    ShuttingDown = "SHUTTING_DOWN" => Unavailable,
     /// A limit on bytes or files.
     QuotaExceeded = "QUOTA_EXCEEDED" => ResourceExhausted,
     /// A limit on the number of vfolders or the like.
@@ -125,5 +127,18 @@ impl Reason {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|r| r.as_str() == text)
+    }
+}
+
+impl Reason {
+    /// The reason that a status carries, if it is one of ours.
+    #[must_use]
+    pub fn of(status: &tonic::Status) -> Option<Self> {
+        use tonic_types::StatusExt as _;
+
+        let info = status.get_details_error_info()?;
+        (info.domain == super::DOMAIN)
+            .then(|| Self::parse(&info.reason))
+            .flatten()
     }
 }

@@ -1,0 +1,205 @@
+//! Who calls: JSON Web Tokens, verified, never issued.
+
+use std::{fs, io, path::PathBuf, time::Duration};
+
+use http::HeaderMap;
+use jsonwebtoken::{
+    Algorithm, DecodingKey, TokenData, Validation, decode, decode_header,
+    errors::{Error, ErrorKind},
+    jwk::{JwkSet, KeyAlgorithm},
+};
+use serde::Deserialize;
+use vfolder_common::error::{Reason, Refusal};
+
+use crate::{config::AuthConfig, model::Caller};
+
+/// The least length of an HS256 secret (RFC 7518 §3.2).
+const MIN_SECRET_BYTES: usize = 32;
+const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
+/// Longer ids don't fit where they are shown and stored.
+const MAX_ID: usize = 255;
+
+/// Why `[auth]` can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// A file.
+    #[error("auth: {0}: {1}")]
+    File(PathBuf, io::Error),
+    /// What is in it.
+    #[error("auth: {0}: {1}")]
+    Key(PathBuf, String),
+    /// Nothing is configured.
+    #[error("auth: no key: set hs256_secret_file, public_key_files or jwks_file")]
+    NoKey,
+}
+
+struct Key {
+    id: Option<String>,
+    algorithm: Algorithm,
+    key: DecodingKey,
+}
+
+/// Verifies tokens against the configured keys.
+pub struct Verifier {
+    keys: Vec<Key>,
+    validation: Validation,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+    #[serde(default)]
+    projects: Vec<String>,
+    #[serde(default)]
+    role: Role,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Role {
+    #[default]
+    User,
+    Admin,
+}
+
+impl Verifier {
+    /// Reads the keys.
+    pub fn open(config: &AuthConfig) -> Result<Self, AuthError> {
+        let read = |file: &PathBuf| fs::read(file).map_err(|e| AuthError::File(file.clone(), e));
+        let mut keys = Vec::new();
+        if let Some(file) = &config.hs256_secret_file {
+            let bytes = read(file)?;
+            let secret = bytes.trim_ascii();
+            if secret.len() < MIN_SECRET_BYTES {
+                let why = format!("an HS256 secret needs at least {MIN_SECRET_BYTES} bytes");
+                return Err(AuthError::Key(file.clone(), why));
+            }
+            keys.push(Key {
+                id: None,
+                algorithm: Algorithm::HS256,
+                key: DecodingKey::from_secret(secret),
+            });
+        }
+        for file in &config.public_key_files {
+            keys.push(public_key(&read(file)?).map_err(|why| AuthError::Key(file.clone(), why))?);
+        }
+        if let Some(file) = &config.jwks_file {
+            keys.extend(key_set(&read(file)?).map_err(|why| AuthError::Key(file.clone(), why))?);
+        }
+        if keys.is_empty() {
+            return Err(AuthError::NoKey);
+        }
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = config.leeway.unwrap_or(DEFAULT_LEEWAY).as_secs();
+        validation.validate_nbf = true;
+        validation.validate_aud = config.audience.is_some();
+        let mut required = vec!["exp", "sub"];
+        if let Some(audience) = &config.audience {
+            validation.set_audience(&[audience]);
+            required.push("aud");
+        }
+        if let Some(issuer) = &config.issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        validation.set_required_spec_claims(&required);
+        Ok(Self { keys, validation })
+    }
+
+    /// Who calls, by the `authorization` header.
+    pub fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        let Some(header) = headers.get(http::header::AUTHORIZATION) else {
+            return Err(Refusal::new(
+                Reason::CredentialsMissing,
+                "no credentials: send the metadata `authorization: Bearer <token>`",
+            ));
+        };
+        let token = header
+            .to_str()
+            .ok()
+            .and_then(|h| h.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim())
+            .ok_or_else(|| invalid("the metadata must be `authorization: Bearer <token>`"))?;
+        let claims = self.verify(token).map_err(|e| match e.kind() {
+            ErrorKind::ExpiredSignature => Refusal::new(
+                Reason::CredentialsExpired,
+                "the token has expired: get a new one",
+            ),
+            _ => invalid(&format!("the token is not accepted: {e}")),
+        })?;
+        let fits =
+            |id: &String| !id.is_empty() && id.len() <= MAX_ID && !id.chars().any(char::is_control);
+        if !fits(&claims.sub) || !claims.projects.iter().all(fits) {
+            return Err(invalid(
+                "the token's `sub` and `projects` must be printable and not empty",
+            ));
+        }
+        Ok(Caller {
+            user: claims.sub,
+            projects: claims.projects,
+            admin: claims.role == Role::Admin,
+        })
+    }
+
+    /// Tries the keys that the token's header fits. The algorithm is that of the key, never the token's choice alone.
+    fn verify(&self, token: &str) -> Result<Claims, Error> {
+        let header = decode_header(token)?;
+        let mut last = Error::from(ErrorKind::InvalidSignature);
+        for key in &self.keys {
+            let names_another = key.id.is_some() && header.kid.is_some() && key.id != header.kid;
+            if key.algorithm != header.alg || names_another {
+                continue;
+            }
+            let mut validation = self.validation.clone();
+            validation.algorithms = vec![key.algorithm];
+            match decode(token, &key.key, &validation) {
+                Ok(TokenData { claims, .. }) => return Ok(claims),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+fn invalid(text: &str) -> Refusal {
+    Refusal::new(Reason::CredentialsInvalid, text)
+}
+
+fn public_key(pem: &[u8]) -> Result<Key, String> {
+    let found = DecodingKey::from_ed_pem(pem)
+        .map(|key| (Algorithm::EdDSA, key))
+        .or_else(|_| DecodingKey::from_rsa_pem(pem).map(|key| (Algorithm::RS256, key)));
+    match found {
+        Ok((algorithm, key)) => Ok(Key {
+            id: None,
+            algorithm,
+            key,
+        }),
+        Err(_) => Err("neither an Ed25519 nor an RSA public key in PEM".into()),
+    }
+}
+
+fn key_set(json: &[u8]) -> Result<Vec<Key>, String> {
+    let set: JwkSet = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+    set.keys
+        .iter()
+        .map(|jwk| {
+            let algorithm = match jwk.common.key_algorithm {
+                Some(KeyAlgorithm::EdDSA) => Algorithm::EdDSA,
+                Some(KeyAlgorithm::RS256) => Algorithm::RS256,
+                Some(other) => return Err(format!("key algorithm {other} is not supported")),
+                None => match &jwk.algorithm {
+                    jsonwebtoken::jwk::AlgorithmParameters::OctetKeyPair(_) => Algorithm::EdDSA,
+                    jsonwebtoken::jwk::AlgorithmParameters::RSA(_) => Algorithm::RS256,
+                    _ => return Err("only Ed25519 and RSA keys are supported".into()),
+                },
+            };
+            Ok(Key {
+                id: jwk.common.key_id.clone(),
+                algorithm,
+                key: DecodingKey::from_jwk(jwk).map_err(|e| e.to_string())?,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,108 @@
+//! Operations in the shape of google.longrunning.Operation.
+
+use tonic::Code;
+use vfolder_common::error::{Reason, Refusal};
+use vfolder_proto::{
+    google::{longrunning, rpc},
+    v1,
+};
+
+use super::convert;
+use crate::{
+    context::Context,
+    model::{Kind, State},
+    store::Operation,
+    vfolder::{clone::Estimate, list},
+};
+
+/// An operation with its result, if it has ended.
+pub async fn operation(ctx: &Context, op: &Operation) -> Result<longrunning::Operation, Refusal> {
+    let result = match op.state {
+        State::Pending | State::Running => None,
+        State::Succeeded => Some(longrunning::operation::Result::Response(
+            response(ctx, op).await?,
+        )),
+        State::Failed | State::Cancelled => Some(longrunning::operation::Result::Error(error(op))),
+    };
+    Ok(longrunning::Operation {
+        name: op.name(),
+        metadata: Some(any(&convert::metadata(op))),
+        done: result.is_some(),
+        result,
+    })
+}
+
+/// A dry run: ended, with an estimate, and with no result that exists.
+#[must_use]
+pub fn dry(op: &Operation, estimate: Estimate) -> longrunning::Operation {
+    let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let mut metadata = convert::metadata(op);
+    metadata.estimate = Some(v1::OperationEstimate {
+        files: signed(estimate.usage.entries),
+        bytes: signed(estimate.usage.bytes),
+        available_bytes: signed(estimate.available),
+        fits: op.kind == Kind::Purge || estimate.usage.disk_bytes <= estimate.available,
+    });
+    longrunning::Operation {
+        name: String::new(),
+        metadata: Some(any(&metadata)),
+        done: true,
+        result: None,
+    }
+}
+
+/// An operation with nothing to do, for `allow_missing`.
+#[must_use]
+pub fn nothing_to_do(vfolder_id: String) -> longrunning::Operation {
+    let response = v1::PurgeVFolderResult {
+        vfolder_id,
+        ..v1::PurgeVFolderResult::default()
+    };
+    longrunning::Operation {
+        name: String::new(),
+        metadata: None,
+        done: true,
+        result: Some(longrunning::operation::Result::Response(any(&response))),
+    }
+}
+
+async fn response(ctx: &Context, op: &Operation) -> Result<prost_types::Any, Refusal> {
+    Ok(match op.kind {
+        Kind::Create | Kind::Clone => any(&convert::vfolder(&list::get(ctx, op.vfolder_id).await?)),
+        Kind::Purge => any(&v1::PurgeVFolderResult {
+            vfolder_id: op.vfolder_id.to_string(),
+            files: op.files_done,
+            bytes: op.bytes_done,
+        }),
+    })
+}
+
+/// The error that an operation ended with, as an RPC would have given it.
+#[must_use]
+pub fn refusal(op: &Operation) -> Refusal {
+    let reason = Reason::parse(&op.error_reason).unwrap_or(Reason::Internal);
+    Refusal::new(reason, op.error_text.clone()).with_metadata("operation", op.name())
+}
+
+fn error(op: &Operation) -> rpc::Status {
+    let refusal = refusal(op);
+    let info = rpc::ErrorInfo {
+        reason: refusal.reason().as_str().into(),
+        domain: vfolder_common::error::DOMAIN.into(),
+        metadata: [("operation".to_owned(), op.name())].into(),
+    };
+    let code: Code = refusal.code();
+    rpc::Status {
+        code: code.into(),
+        message: refusal.text().to_owned(),
+        details: vec![any(&info)],
+    }
+}
+
+/// Packs a message with its type's URL.
+pub fn any<T: prost::Name>(message: &T) -> prost_types::Any {
+    prost_types::Any {
+        type_url: format!("type.googleapis.com/{}", T::full_name()),
+        value: message.encode_to_vec(),
+    }
+}

@@ -1,0 +1,437 @@
+//! VFolderService. Longer than a file should be because it is one service: a dozen thin methods.
+
+use std::{pin::Pin, time::Duration};
+
+use futures_util::{Stream, StreamExt as _};
+use tonic::{Request, Response, Status};
+use vfolder_common::error::{Fields, Reason, Refusal};
+use vfolder_proto::{
+    google::longrunning::Operation as Lro,
+    v1::{
+        AllowedAccess, BackingOperation, CloneVFolderRequest, CreateVFolderRequest,
+        DeleteVFolderRequest, ExplainRequest, ExplainResponse, GetVFolderRequest,
+        ListEventsRequest, ListEventsResponse, ListVFoldersRequest, ListVFoldersResponse,
+        PurgeVFolderRequest, ResetStatusRequest, ResetStatusResponse, RestoreVFolderRequest,
+        UpdateVFolderRequest, VFolder, VFolderServiceWatchRequest, VFolderServiceWatchResponse,
+        VFolderStatus, v_folder_service_server::VFolderService,
+    },
+};
+
+use super::{convert, fields, lro, page};
+use crate::{
+    context::Context,
+    gate::{
+        admitted::{absent, admitted, caller},
+        rules,
+    },
+    model::{Caller, State, Status as VfolderStatus},
+    operation,
+    store::{Id, Operation, vfolders::Filter},
+    vfolder::{
+        self, clone::Cloned, create::Created, fields as checks, list, purge::Purged, refuse,
+        replay::RequestKey, update::Edit,
+    },
+};
+
+/// How long CreateVFolder waits for the tree; making an empty one takes milliseconds.
+const CREATE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The service.
+#[derive(Clone)]
+pub struct Vfolders {
+    /// What it works with.
+    pub ctx: Context,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+type WatchStream =
+    Pin<Box<dyn Stream<Item = Result<VFolderServiceWatchResponse, Status>> + Send + 'static>>;
+
+#[tonic::async_trait]
+impl VFolderService for Vfolders {
+    async fn create_v_folder(&self, request: Request<CreateVFolderRequest>) -> Answer<VFolder> {
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let mut wrong = Fields::default();
+        let request_id = fields::optional_id("request_id", &asked.request_id, &mut wrong);
+        let volumes = &self.ctx.volumes;
+        let new = fields::new_vfolder(asked.vfolder.as_ref(), &caller, volumes, &mut wrong);
+        let new = checked(wrong, new)?;
+        let key = request_key(&caller, request_id, "CreateVFolder", "", &new);
+        match vfolder::create::create(&self.ctx, &caller, new, key, asked.validate_only).await? {
+            Created::Checked(row) => answer(&list::Shown {
+                row: *row,
+                operations: Vec::new(),
+            }),
+            Created::Begun(op) => {
+                let op = operation::wait::wait(&self.ctx, op.id, CREATE_PATIENCE).await?;
+                self.created(op).await
+            }
+        }
+    }
+
+    async fn get_v_folder(&self, request: Request<GetVFolderRequest>) -> Answer<VFolder> {
+        let found = admitted(&request)?.vfolder;
+        if found.status == VfolderStatus::Deleted && !request.get_ref().show_deleted {
+            return Err(refuse::not_found(found.id).into());
+        }
+        answer(&list::show_one(&self.ctx, found).await?)
+    }
+
+    async fn list_v_folders(
+        &self,
+        request: Request<ListVFoldersRequest>,
+    ) -> Answer<ListVFoldersResponse> {
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let mut wrong = Fields::default();
+        let filter = filter(&asked, &mut wrong);
+        let bound = format!("{filter:?}");
+        let page = page::parse(asked.page_size, &asked.page_token, &bound, &mut wrong);
+        let after = fields::optional_id("page_token", &page.after, &mut wrong);
+        wrong.finish()?;
+        let filter = Filter { after, ..filter };
+        let (rows, more) = list::list(&self.ctx, &caller, filter, page.size).await?;
+        let next_page_token = match rows.last() {
+            Some(last) if more => page::token(&last.row.id.to_string(), &bound),
+            _ => String::new(),
+        };
+        Ok(Response::new(ListVFoldersResponse {
+            vfolders: rows.iter().map(convert::vfolder).collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn update_v_folder(&self, request: Request<UpdateVFolderRequest>) -> Answer<VFolder> {
+        let gate = admitted(&request)?;
+        let asked = request.into_inner();
+        let wire = asked.vfolder.unwrap_or_default();
+        let mut wrong = Fields::default();
+        let edit = edit(&wire, asked.update_mask, &gate.warrant.caller, &mut wrong);
+        wrong.finish()?;
+        let row = vfolder::update::update(
+            &self.ctx,
+            &gate.warrant,
+            gate.vfolder.id,
+            &wire.etag,
+            edit,
+            asked.validate_only,
+        )
+        .await?;
+        answer(&list::show_one(&self.ctx, row).await?)
+    }
+
+    async fn clone_v_folder(&self, request: Request<CloneVFolderRequest>) -> Answer<Lro> {
+        let gate = admitted(&request)?;
+        let caller = &gate.warrant.caller;
+        let asked = request.into_inner();
+        let mut wrong = Fields::default();
+        let request_id = fields::optional_id("request_id", &asked.request_id, &mut wrong);
+        let source = &gate.vfolder;
+        let volumes = &self.ctx.volumes;
+        let new = fields::new_clone(asked.vfolder.as_ref(), source, caller, volumes, &mut wrong);
+        let new = checked(wrong, new)?;
+        let from = source.id.to_string();
+        let key = request_key(caller, request_id, "CloneVFolder", &from, &new);
+        let (ctx, dry) = (&self.ctx, asked.validate_only);
+        match vfolder::clone::clone(ctx, &gate.warrant, source.id, new, key, dry).await? {
+            Cloned::Checked(op, estimate) => Ok(Response::new(lro::dry(&op, estimate))),
+            Cloned::Begun(op) => self.operation(&op).await,
+        }
+    }
+
+    async fn delete_v_folder(&self, request: Request<DeleteVFolderRequest>) -> Answer<VFolder> {
+        if let Some(absent) = absent(&request) {
+            return match absent.vfolder {
+                Some(row) => answer(&list::show_one(&self.ctx, row).await?),
+                None => Ok(Response::new(VFolder {
+                    id: absent.id.to_string(),
+                    status: VFolderStatus::Deleted.into(),
+                    ..VFolder::default()
+                })),
+            };
+        }
+        let gate = admitted(&request)?;
+        let asked = request.into_inner();
+        let mut wrong = Fields::default();
+        let retention = fields::retention(asked.retention, &mut wrong);
+        wrong.finish()?;
+        let row = vfolder::delete::delete(
+            &self.ctx,
+            &gate.warrant,
+            gate.vfolder.id,
+            &asked.etag,
+            retention,
+            asked.validate_only,
+        )
+        .await?;
+        answer(&list::show_one(&self.ctx, row).await?)
+    }
+
+    async fn restore_v_folder(&self, request: Request<RestoreVFolderRequest>) -> Answer<VFolder> {
+        let gate = admitted(&request)?;
+        let asked = request.into_inner();
+        let mut wrong = Fields::default();
+        let name = (!asked.name.is_empty()).then_some(asked.name);
+        if let Some(name) = &name {
+            wrong.check("name", checks::check_name(name));
+        }
+        wrong.finish()?;
+        let row = vfolder::restore::restore(
+            &self.ctx,
+            &gate.warrant,
+            gate.vfolder.id,
+            &asked.etag,
+            name,
+            asked.validate_only,
+        )
+        .await?;
+        answer(&list::show_one(&self.ctx, row).await?)
+    }
+
+    async fn purge_v_folder(&self, request: Request<PurgeVFolderRequest>) -> Answer<Lro> {
+        if let Some(absent) = absent(&request) {
+            return Ok(Response::new(lro::nothing_to_do(absent.id.to_string())));
+        }
+        let gate = admitted(&request)?;
+        let asked = request.into_inner();
+        let (ctx, vfolder, dry) = (&self.ctx, &gate.vfolder, asked.validate_only);
+        let (etag, volume) = (&asked.etag, &vfolder.volume);
+        match vfolder::purge::purge(ctx, &gate.warrant, vfolder.id, etag, volume, dry).await? {
+            Purged::Checked(op, estimate) => Ok(Response::new(lro::dry(&op, estimate))),
+            Purged::Begun(op) => self.operation(&op).await,
+        }
+    }
+
+    type WatchStream = WatchStream;
+
+    async fn watch(&self, request: Request<VFolderServiceWatchRequest>) -> Answer<WatchStream> {
+        let id = admitted(&request)?.vfolder.id;
+        let news = vfolder::watch::watch(self.ctx.clone(), id).map(|item| {
+            let (shown, event) = item?;
+            Ok(VFolderServiceWatchResponse {
+                vfolder: Some(convert::vfolder(&shown)),
+                event: event.as_ref().map(convert::event),
+            })
+        });
+        Ok(Response::new(Box::pin(news)))
+    }
+
+    async fn list_events(&self, request: Request<ListEventsRequest>) -> Answer<ListEventsResponse> {
+        let id = admitted(&request)?.vfolder.id;
+        let asked = request.into_inner();
+        let mut wrong = Fields::default();
+        let bound = id.to_string();
+        let page = page::parse(asked.page_size, &asked.page_token, &bound, &mut wrong);
+        wrong.finish()?;
+        let after = page.after.parse().unwrap_or_default();
+        let (events, more) = list::history(&self.ctx, id, after, page.size).await?;
+        let next_page_token = match events.last() {
+            Some(last) if more => page::token(&last.sequence.to_string(), &bound),
+            _ => String::new(),
+        };
+        Ok(Response::new(ListEventsResponse {
+            events: events.iter().map(convert::event).collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn explain(&self, request: Request<ExplainRequest>) -> Answer<ExplainResponse> {
+        let id = admitted(&request)?.vfolder.id;
+        let why = vfolder::explain::explain(&self.ctx, id).await?;
+        let volume = &why.vfolder.row.volume;
+        Ok(Response::new(ExplainResponse {
+            vfolder: Some(convert::vfolder(&why.vfolder)),
+            explanation: why.text.clone(),
+            operations: why.operations.iter().map(backing).collect(),
+            mounts: why
+                .mounts
+                .iter()
+                .map(|m| convert::mount(m, volume))
+                .collect(),
+            allowed: why
+                .allowed
+                .iter()
+                .map(|(access, cell)| AllowedAccess {
+                    access: convert::access(*access).into(),
+                    condition: cell.condition().into(),
+                })
+                .collect(),
+            last_event: why.last_event.as_ref().map(convert::event),
+        }))
+    }
+
+    async fn reset_status(
+        &self,
+        request: Request<ResetStatusRequest>,
+    ) -> Answer<ResetStatusResponse> {
+        let gate = admitted(&request)?;
+        let asked = request.into_inner();
+        let mut wrong = Fields::default();
+        wrong.check("reason", checks::check_description(&asked.reason));
+        wrong.finish()?;
+        let done = vfolder::reset::reset(
+            &self.ctx,
+            &gate.warrant.caller,
+            &gate.vfolder,
+            &asked.reason,
+            asked.validate_only,
+        )
+        .await?;
+        let to = done.row.status;
+        Ok(Response::new(ResetStatusResponse {
+            vfolder: Some(convert::vfolder(
+                &list::show_one(&self.ctx, done.row).await?,
+            )),
+            from_status: convert::status(done.from).into(),
+            to_status: convert::status(to).into(),
+            finding: done.finding,
+        }))
+    }
+}
+
+impl Vfolders {
+    async fn operation(&self, op: &Operation) -> Answer<Lro> {
+        Ok(Response::new(lro::operation(&self.ctx, op).await?))
+    }
+
+    /// The answer to CreateVFolder once its operation has ended, or patience has.
+    async fn created(&self, op: Operation) -> Answer<VFolder> {
+        match op.state {
+            State::Succeeded => answer(&list::get(&self.ctx, op.vfolder_id).await?),
+            State::Failed | State::Cancelled => Err(lro::refusal(&op).into()),
+            State::Pending | State::Running => {
+                // Nobody waits for it any more: don't leave the name taken by a tree that may come one day.
+                operation::cancel::request(&self.ctx, op.id).await?;
+                Err(Refusal::new(
+                    Reason::VolumeUnavailable,
+                    format!(
+                        "the vfolder's tree could not be made in time ({}); it is being undone, try again later",
+                        if op.last_problem.is_empty() { "the volume is slow" } else { &op.last_problem }
+                    ),
+                )
+                .with_metadata("operation", op.name())
+                .with_retry(Duration::from_secs(5))
+                .into())
+            }
+        }
+    }
+}
+
+fn answer(shown: &list::Shown) -> Answer<VFolder> {
+    Ok(Response::new(convert::vfolder(shown)))
+}
+
+/// What was parsed, unless something was wrong.
+fn checked<T>(wrong: Fields, parsed: Option<T>) -> Result<T, Refusal> {
+    wrong.finish()?;
+    parsed.ok_or_else(|| Refusal::field("vfolder", "is not valid"))
+}
+
+fn request_key(
+    caller: &Caller,
+    id: Option<Id>,
+    method: &str,
+    source: &str,
+    new: &vfolder::NewVfolder,
+) -> Option<RequestKey> {
+    let owner = (new.owner.kind(), new.owner.id());
+    let rest = (&new.name, &new.volume, &new.description, &new.labels);
+    let arguments = (source, owner, rest, new.member_permission.as_str());
+    RequestKey::new(&caller.user, id, method, &arguments)
+}
+
+fn filter(asked: &ListVFoldersRequest, wrong: &mut Fields) -> Filter {
+    let mut statuses = Vec::new();
+    for wire in &asked.statuses {
+        match VFolderStatus::try_from(*wire).ok().and_then(rules::status) {
+            Some(status) => statuses.push(status),
+            None => wrong.wrong("statuses", format!("{wire} is no status")),
+        }
+    }
+    if statuses.is_empty() && !asked.show_deleted {
+        statuses = VfolderStatus::ALL
+            .iter()
+            .copied()
+            .filter(|s| s.holds_name())
+            .collect();
+    }
+    // Naming an owner whose vfolders the caller can't see is no mistake: the list is empty.
+    let everybody = Caller::system();
+    Filter {
+        statuses,
+        owner: fields::owner("owner", asked.owner.as_ref(), &everybody, wrong),
+        volume: (!asked.volume.is_empty()).then(|| asked.volume.clone()),
+        name_prefix: (!asked.name_prefix.is_empty()).then(|| asked.name_prefix.clone()),
+        ..Filter::default()
+    }
+}
+
+fn edit(
+    wire: &VFolder,
+    mask: Option<prost_types::FieldMask>,
+    caller: &Caller,
+    wrong: &mut Fields,
+) -> Edit {
+    const ALL: [&str; 5] = [
+        "name",
+        "description",
+        "labels",
+        "owner",
+        "member_permission",
+    ];
+    let mut paths: Vec<&str> = Vec::new();
+    for path in mask.iter().flat_map(|m| &m.paths) {
+        match path.as_str() {
+            "*" => paths.extend(ALL),
+            path if ALL.contains(&path) => paths.push(path),
+            path => wrong.wrong(
+                "update_mask",
+                format!("\"{path}\" can't be changed; what can: {}", ALL.join(", ")),
+            ),
+        }
+    }
+    if mask.as_ref().is_none_or(|m| m.paths.is_empty()) {
+        wrong.wrong("update_mask", "is required");
+    }
+    let has = |path| paths.contains(&path);
+    let mut edit = Edit::default();
+    if has("name") {
+        wrong.check("vfolder.name", checks::check_name(&wire.name));
+        edit.name = Some(wire.name.clone());
+    }
+    if has("description") {
+        wrong.check(
+            "vfolder.description",
+            checks::check_description(&wire.description),
+        );
+        edit.description = Some(wire.description.clone());
+    }
+    if has("labels") {
+        edit.labels = Some(fields::labels("vfolder.labels", &wire.labels, wrong));
+    }
+    if has("owner") {
+        edit.owner = fields::owner("vfolder.owner", wire.owner.as_ref(), caller, wrong);
+        if wire.owner.is_none() {
+            wrong.wrong("vfolder.owner", "is required by update_mask");
+        }
+    }
+    if has("member_permission") {
+        let field = "vfolder.member_permission";
+        edit.member_permission = fields::permission(field, wire.member_permission, wrong);
+        if wire.member_permission == 0 {
+            wrong.wrong(field, "is required by update_mask");
+        }
+    }
+    edit
+}
+
+fn backing(op: &Operation) -> BackingOperation {
+    BackingOperation {
+        name: op.name(),
+        metadata: Some(convert::metadata(op)),
+        lease_owner: op.lease_owner.map(|o| o.to_string()).unwrap_or_default(),
+        lease_expire_time: op.lease_expire_time.map(convert::time),
+        retry_time: (op.state == State::Pending).then(|| convert::time(op.retry_time)),
+    }
+}

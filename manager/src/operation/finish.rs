@@ -1,0 +1,116 @@
+//! The end of an operation: its outcome and the vfolders' statuses, in one transaction, under its lease.
+
+use std::collections::BTreeMap;
+
+use vfolder_common::error::Refusal;
+
+use crate::{
+    context::Context,
+    model::{Kind, State, Status, Transition, settle},
+    store::{
+        Id, Operation, Progress, StoreError, Tx,
+        lease::{self, Ending, Lease},
+        vfolders,
+    },
+    vfolder::{Cause, Locked},
+};
+
+/// Writes the outcome. False: the lease was lost, and nothing was written.
+pub async fn finish(
+    ctx: &Context,
+    op: &Operation,
+    held: Lease,
+    ending: &Ending,
+    progress: Progress,
+) -> Result<bool, Refusal> {
+    let mut tx = ctx.store.begin("operation.finish").await?;
+    let done = in_transaction(&mut tx, op, held, ending, progress).await;
+    tx.finish(done).await
+}
+
+async fn in_transaction(
+    tx: &mut Tx,
+    op: &Operation,
+    held: Lease,
+    ending: &Ending,
+    progress: Progress,
+) -> Result<bool, Refusal> {
+    let mut locked = BTreeMap::new();
+    for id in op.vfolders() {
+        if let Some(vfolder) = Locked::take(tx, id).await? {
+            locked.insert(id, vfolder);
+        }
+    }
+    let now = tx.now().await?;
+    if !lease::end(tx, held, now, ending, progress).await? {
+        return Ok(false);
+    }
+    if let Some(made) = locked.get_mut(&op.vfolder_id) {
+        settle_target(tx, made, op, ending).await?;
+    }
+    if let Some(source) = op.source_id.and_then(|id| locked.get_mut(&id)) {
+        settle_source(tx, source, op, ending).await?;
+    }
+    Ok(true)
+}
+
+/// The vfolder that the operation makes or destroys.
+async fn settle_target(
+    tx: &mut Tx,
+    vfolder: &mut Locked,
+    op: &Operation,
+    ending: &Ending,
+) -> Result<(), Refusal> {
+    let (transition, to) = match (op.kind, ending.state) {
+        (Kind::Create | Kind::Clone, State::Succeeded) => (Transition::Created, Status::Ready),
+        (Kind::Create | Kind::Clone, _) => (Transition::CreationUndone, Status::Deleted),
+        (Kind::Purge, State::Succeeded) => (Transition::PurgeEnd, Status::Deleted),
+        (Kind::Purge, _) => (Transition::PurgeFail, Status::Error),
+    };
+    let now = vfolder.now;
+    vfolder
+        .change(tx, transition, to, cause(op, ending), |row| {
+            if to == Status::Error {
+                row.status_reason.clone_from(&ending.text);
+            }
+            if to == Status::Deleted {
+                row.delete_time.get_or_insert(now);
+            }
+        })
+        .await
+}
+
+/// The vfolder that the operation copies: the last clone to end settles it.
+async fn settle_source(
+    tx: &mut Tx,
+    vfolder: &mut Locked,
+    op: &Operation,
+    ending: &Ending,
+) -> Result<(), Refusal> {
+    vfolder.refresh(tx).await?;
+    let to = settle::settle(&vfolder.backing);
+    vfolder
+        .change(tx, Transition::CloneEnd, to, cause(op, ending), |_| {})
+        .await
+}
+
+fn cause(op: &Operation, ending: &Ending) -> Cause {
+    Cause {
+        actor: op.requester.clone(),
+        operation: Some(op.id),
+        reason: match ending.state {
+            State::Succeeded => String::new(),
+            state => format!("{state}: {}", ending.text),
+        },
+        ..Cause::default()
+    }
+}
+
+impl Locked {
+    /// Counts again what backs the status, after this transaction ended an operation.
+    async fn refresh(&mut self, tx: &mut Tx) -> Result<(), StoreError> {
+        let id: Id = self.row.id;
+        self.backing = vfolders::backing(tx, id, self.now).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,73 @@
+//! The worker: takes no input, claims what the table has, runs it.
+
+use std::sync::Arc;
+
+use tokio::{sync::Semaphore, task::JoinSet, time};
+use tokio_util::sync::CancellationToken;
+use vfolder_common::error::Refusal;
+
+use super::run::run;
+use crate::{
+    context::Context,
+    store::{
+        Id, Operation,
+        lease::{self, Lease},
+    },
+};
+
+/// Claims and runs operations until told to stop. What then runs is left to its lease: the tasks go on in the
+/// storage-proxies, and whoever claims the operations next attaches to them.
+pub async fn work(ctx: Context, stop: CancellationToken) {
+    // New at every start: a process that comes back is not the holder it was.
+    let worker = Id::new();
+    let slots = Arc::new(Semaphore::new(ctx.settings.operations.max_running));
+    let mut running = JoinSet::new();
+    loop {
+        while running.try_join_next().is_some() {}
+        let free = slots.available_permits();
+        if free > 0 {
+            match claim(&ctx, worker, free).await {
+                Ok(claimed) => {
+                    for op in claimed {
+                        let held = Lease {
+                            operation: op.id,
+                            owner: worker,
+                            attempt: op.attempt,
+                        };
+                        let slot = Arc::clone(&slots).try_acquire_owned();
+                        let ctx = ctx.clone();
+                        running.spawn(async move {
+                            let _slot = slot;
+                            run(ctx, op, held).await;
+                        });
+                    }
+                }
+                Err(refusal) => tracing::warn!(error = %refusal, "no operations claimed"),
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = ctx.store.hub().work() => {}
+            Some(_) = running.join_next() => {}
+            () = time::sleep(ctx.settings.operations.tick) => {}
+        }
+    }
+}
+
+async fn claim(ctx: &Context, worker: Id, limit: usize) -> Result<Vec<Operation>, Refusal> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    // Most looks find nothing: don't take SQLite's write turn for them.
+    let mut look = ctx.store.read("operation.look").await?;
+    let now = look.now().await?;
+    if !lease::is_any_free(&mut look, now).await? {
+        return Ok(Vec::new());
+    }
+    drop(look);
+    let mut tx = ctx.store.begin("operation.claim").await?;
+    let done = async {
+        let now = tx.now().await?;
+        lease::claim(&mut tx, worker, now, ctx.settings.operations.lease, limit).await
+    }
+    .await;
+    Ok(tx.finish(done).await?)
+}

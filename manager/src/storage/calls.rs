@@ -1,0 +1,231 @@
+//! The calls to a storage-proxy, by volume.
+
+use futures_util::{Stream, StreamExt as _};
+use tonic::Streaming;
+use vfolder_common::error::Reason;
+use vfolder_proto::storage::{
+    CancelTaskRequest, CloneTree, CreateTree, ForgetTaskRequest, GetTreeUsageRequest,
+    GetTreeUsageResponse, GetVolumeRequest, ListVolumeContentsRequest, ListVolumeContentsResponse,
+    PurgeTree, RunTaskRequest, RunTaskResponse, StatTreeRequest, StorageVolume,
+    run_task_request::Task, run_task_response::News,
+};
+
+use super::{Proxy, ProxyError, proxy::CALL_TIMEOUT};
+use crate::{
+    model::Kind,
+    store::{Id, Operation, Progress},
+};
+
+/// What a running task tells.
+#[derive(Debug)]
+pub enum TaskNews {
+    /// How far it is.
+    Progress(Progress),
+    /// How it ended.
+    Ended(Outcome),
+}
+
+/// How a task ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was done in all.
+    pub progress: Progress,
+    /// None: it succeeded and is durable.
+    pub failure: Option<Failure>,
+}
+
+/// Why a task ended without its result. Nothing of it is visible.
+#[derive(Debug)]
+pub struct Failure {
+    /// For programs.
+    pub reason: Reason,
+    /// For people.
+    pub message: String,
+    /// It may succeed later.
+    pub retryable: bool,
+}
+
+/// The news of a task.
+pub struct TaskStream<'a> {
+    proxy: &'a Proxy,
+    stream: Streaming<RunTaskResponse>,
+}
+
+impl TaskStream<'_> {
+    /// The next news. A stream that ends before the task does is a lost connection.
+    pub async fn next(&mut self) -> Result<TaskNews, ProxyError> {
+        loop {
+            let message = match self.stream.message().await {
+                Ok(Some(message)) => message,
+                Ok(None) => {
+                    self.proxy.lost();
+                    return Err(ProxyError::Unreachable {
+                        address: self.proxy.address().to_owned(),
+                        message: "it hung up".into(),
+                    });
+                }
+                Err(status) => return Err(self.proxy.failed(status)),
+            };
+            match message.news {
+                Some(News::Progress(p)) => return Ok(TaskNews::Progress(progress(&p))),
+                Some(News::Outcome(o)) => {
+                    return Ok(TaskNews::Ended(Outcome {
+                        progress: o.progress.as_ref().map(progress).unwrap_or_default(),
+                        failure: o.failure.map(|f| Failure {
+                            reason: Reason::parse(&f.reason).unwrap_or(Reason::IoError),
+                            message: f.message,
+                            retryable: f.retryable,
+                        }),
+                    }));
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+impl Proxy {
+    /// Starts an operation's task, or attaches to it.
+    pub async fn run_task(&self, operation: &Operation) -> Result<TaskStream<'_>, ProxyError> {
+        let vfolder_id = operation.vfolder_id.to_string();
+        let task = match operation.kind {
+            Kind::Create => Task::CreateTree(CreateTree { vfolder_id }),
+            Kind::Clone => Task::CloneTree(CloneTree {
+                source_id: operation
+                    .source_id
+                    .map(|s| s.to_string())
+                    .unwrap_or_default(),
+                vfolder_id,
+            }),
+            Kind::Purge => Task::PurgeTree(PurgeTree { vfolder_id }),
+        };
+        let request = RunTaskRequest {
+            operation_id: operation.id.to_string(),
+            volume: operation.volume.clone(),
+            epoch: operation.epoch,
+            task: Some(task),
+        };
+        let stream = self
+            .client()
+            .await?
+            .run_task(self.request(request, None)?)
+            .await
+            .map_err(|s| self.failed(s))?
+            .into_inner();
+        Ok(TaskStream {
+            proxy: self,
+            stream,
+        })
+    }
+
+    /// Stops an operation's task. True: its result was published before.
+    pub async fn cancel_task(&self, operation: &Operation) -> Result<bool, ProxyError> {
+        let request = CancelTaskRequest {
+            operation_id: operation.id.to_string(),
+            volume: operation.volume.clone(),
+            vfolder_id: operation.vfolder_id.to_string(),
+        };
+        // Without a timeout of ours: it answers when what was staged is out of sight.
+        let answer = self
+            .client()
+            .await?
+            .cancel_task(self.request(request, None)?)
+            .await
+            .map_err(|s| self.failed(s))?;
+        Ok(answer.into_inner().published)
+    }
+
+    /// Removes what an operation that has ended has left on its volume.
+    pub async fn forget_task(&self, operation: Id, volume: &str) -> Result<(), ProxyError> {
+        let request = ForgetTaskRequest {
+            operation_id: operation.to_string(),
+            volume: volume.to_owned(),
+        };
+        self.client()
+            .await?
+            .forget_task(self.request(request, Some(CALL_TIMEOUT))?)
+            .await
+            .map_err(|s| self.failed(s))?;
+        Ok(())
+    }
+
+    /// Reads a volume's state.
+    pub async fn volume(&self, volume: &str) -> Result<StorageVolume, ProxyError> {
+        let request = GetVolumeRequest {
+            volume: volume.to_owned(),
+        };
+        let answer = self
+            .client()
+            .await?
+            .get_volume(self.request(request, Some(CALL_TIMEOUT))?)
+            .await
+            .map_err(|s| self.failed(s))?;
+        Ok(answer.into_inner().volume.unwrap_or_default())
+    }
+
+    /// Counts a tree.
+    pub async fn usage(
+        &self,
+        volume: &str,
+        vfolder: Id,
+    ) -> Result<GetTreeUsageResponse, ProxyError> {
+        let request = GetTreeUsageRequest {
+            volume: volume.to_owned(),
+            vfolder_id: vfolder.to_string(),
+        };
+        let answer = self
+            .client()
+            .await?
+            .get_tree_usage(self.request(request, None)?)
+            .await
+            .map_err(|s| self.failed(s))?;
+        Ok(answer.into_inner())
+    }
+
+    /// Whether a vfolder has a tree.
+    pub async fn has_tree(&self, volume: &str, vfolder: Id) -> Result<bool, ProxyError> {
+        let request = StatTreeRequest {
+            volume: volume.to_owned(),
+            vfolder_id: vfolder.to_string(),
+        };
+        let answer = self
+            .client()
+            .await?
+            .stat_tree(self.request(request, Some(CALL_TIMEOUT))?)
+            .await
+            .map_err(|s| self.failed(s))?;
+        Ok(answer.into_inner().exists)
+    }
+
+    /// Streams what is on a volume.
+    pub async fn contents(
+        &self,
+        volume: &str,
+    ) -> Result<
+        impl Stream<Item = Result<ListVolumeContentsResponse, ProxyError>> + use<'_>,
+        ProxyError,
+    > {
+        let request = ListVolumeContentsRequest {
+            volume: volume.to_owned(),
+        };
+        let stream = self
+            .client()
+            .await?
+            .list_volume_contents(self.request(request, None)?)
+            .await
+            .map_err(|s| self.failed(s))?
+            .into_inner();
+        Ok(stream.map(|item| item.map_err(|s| self.failed(s))))
+    }
+}
+
+fn progress(p: &vfolder_proto::storage::TaskProgress) -> Progress {
+    let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    Progress {
+        files_done: signed(p.entries_done),
+        files_total: signed(p.entries_total),
+        bytes_done: signed(p.bytes_done),
+        bytes_total: signed(p.bytes_total),
+        ..Progress::default()
+    }
+}

@@ -1,0 +1,9 @@
+//! The storage-proxies, as the manager reaches them: which one owns a volume, whether it answers, and its calls.
+
+mod calls;
+mod proxy;
+mod volumes;
+
+pub use calls::{Outcome, TaskNews, TaskStream};
+pub use proxy::{Proxy, ProxyError, unavailable};
+pub use volumes::{OpenError, Volumes};

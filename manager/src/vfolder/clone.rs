@@ -1,0 +1,103 @@
+//! Copying a vfolder.
+
+use vfolder_common::error::Refusal;
+use vfolder_proto::storage::{GetTreeUsageResponse, StorageVolume};
+
+use super::{
+    Cause, Locked, NewVfolder, create,
+    replay::{self, RequestKey},
+};
+use crate::{
+    context::Context,
+    model::{Kind, Status, Transition, Warrant},
+    operation,
+    store::{Id, Operation, Tx},
+};
+
+/// What a clone would take.
+#[derive(Clone, Copy, Debug)]
+pub struct Estimate {
+    /// The source's entries and bytes.
+    pub usage: GetTreeUsageResponse,
+    /// Bytes free on the volume.
+    pub available: u64,
+}
+
+/// What became of the request.
+pub enum Cloned {
+    /// Only checked: the operation as it would be, and what it would take.
+    Checked(Box<Operation>, Estimate),
+    /// Begun, now or when the request came first.
+    Begun(Box<Operation>),
+}
+
+/// Writes the destination's row and the operation that copies the tree, and makes the source CLONING.
+pub async fn clone(
+    ctx: &Context,
+    warrant: &Warrant,
+    source: Id,
+    new: NewVfolder,
+    key: Option<RequestKey>,
+    dry: bool,
+) -> Result<Cloned, Refusal> {
+    if let Some(id) = replay::seen(ctx, key.as_ref()).await? {
+        return operation::get(ctx, id)
+            .await
+            .map(|o| Cloned::Begun(Box::new(o)));
+    }
+    let volume = new.volume.clone();
+    let state = ctx.volumes.writable(&volume).await?;
+    let mut tx = ctx.store.begin("vfolder.clone").await?;
+    let done = in_transaction(ctx, &mut tx, warrant, source, new, key.as_ref()).await;
+    let op = tx.finish_or_abandon(dry, done).await?;
+    if !dry {
+        return Ok(Cloned::Begun(Box::new(op)));
+    }
+    let estimate = estimate(ctx, &volume, source, &state).await?;
+    Ok(Cloned::Checked(Box::new(op), estimate))
+}
+
+async fn in_transaction(
+    ctx: &Context,
+    tx: &mut Tx,
+    warrant: &Warrant,
+    source: Id,
+    new: NewVfolder,
+    key: Option<&RequestKey>,
+) -> Result<Operation, Refusal> {
+    let mut locked = Locked::admit(tx, source, warrant, "").await?;
+    let row = new.into_row(&warrant.caller.user, locked.now);
+    let mut op = Operation::new(Kind::Clone, row.id, Some(source), &row.volume, locked.now);
+    op.requester.clone_from(&warrant.caller.user);
+    create::begin(ctx, tx, &row, &op, "CloneVFolder", key).await?;
+    let cause = Cause {
+        action: "CloneVFolder",
+        actor: warrant.caller.user.clone(),
+        operation: Some(op.id),
+        reason: format!("into {} ({})", row.name, row.id),
+        ..Cause::default()
+    };
+    locked
+        .change(tx, Transition::CloneStart, Status::Cloning, cause, |_| {})
+        .await?;
+    Ok(op)
+}
+
+/// Counts the source.
+pub async fn estimate(
+    ctx: &Context,
+    volume: &str,
+    source: Id,
+    state: &StorageVolume,
+) -> Result<Estimate, Refusal> {
+    let usage = ctx
+        .volumes
+        .owner(volume)?
+        .usage(volume, source)
+        .await
+        .map_err(|e| e.into_refusal(volume))?;
+    Ok(Estimate {
+        usage,
+        available: state.available_bytes,
+    })
+}

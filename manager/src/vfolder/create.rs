@@ -1,0 +1,117 @@
+//! Making a vfolder.
+
+use vfolder_common::error::{Reason, Refusal};
+
+use super::{
+    Cause, NewVfolder, change,
+    replay::{self, RequestKey},
+};
+use crate::{
+    context::Context,
+    model::{Caller, Kind},
+    operation,
+    store::{Operation, StoreError, Tx, Vfolder, operations, vfolders},
+};
+
+/// What became of the request.
+pub enum Created {
+    /// Only checked: the row as it would be.
+    Checked(Box<Vfolder>),
+    /// Begun, now or when the request came first.
+    Begun(Box<Operation>),
+}
+
+/// Writes the row and the operation that makes the tree.
+pub async fn create(
+    ctx: &Context,
+    caller: &Caller,
+    new: NewVfolder,
+    key: Option<RequestKey>,
+    dry: bool,
+) -> Result<Created, Refusal> {
+    if let Some(id) = replay::seen(ctx, key.as_ref()).await? {
+        return operation::get(ctx, id)
+            .await
+            .map(|o| Created::Begun(Box::new(o)));
+    }
+    ctx.volumes.writable(&new.volume).await?;
+    let mut tx = ctx.store.begin("vfolder.create").await?;
+    let done = in_transaction(ctx, &mut tx, caller, new, key.as_ref()).await;
+    let (row, op) = tx.finish_or_abandon(dry, done).await?;
+    Ok(if dry {
+        Created::Checked(Box::new(row))
+    } else {
+        Created::Begun(Box::new(op))
+    })
+}
+
+async fn in_transaction(
+    ctx: &Context,
+    tx: &mut Tx,
+    caller: &Caller,
+    new: NewVfolder,
+    key: Option<&RequestKey>,
+) -> Result<(Vfolder, Operation), Refusal> {
+    let now = tx.now().await?;
+    let row = new.into_row(&caller.user, now);
+    let mut op = Operation::new(Kind::Create, row.id, None, &row.volume, now);
+    op.requester.clone_from(&caller.user);
+    op.epoch = row.epoch;
+    begin(ctx, tx, &row, &op, "CreateVFolder", key).await?;
+    Ok((row, op))
+}
+
+/// Writes a CREATING row with the operation that backs it and the request that asked for it.
+pub async fn begin(
+    ctx: &Context,
+    tx: &mut Tx,
+    row: &Vfolder,
+    op: &Operation,
+    action: &'static str,
+    key: Option<&RequestKey>,
+) -> Result<(), Refusal> {
+    let limit = ctx.settings.limits.vfolders_per_owner;
+    let owner = row.owner();
+    vfolders::take_owner_turn(tx, &owner).await?;
+    let count = vfolders::count_of(tx, &owner).await?;
+    if count >= limit {
+        return Err(Refusal::new(
+            Reason::CountExceeded,
+            format!(
+                "{} \"{}\" has {count} vfolders and may have {limit}; purge some first",
+                owner.kind(),
+                owner.id()
+            ),
+        )
+        .with_quota(
+            format!("{}:{}", owner.kind(), owner.id()),
+            format!("limit {limit} vfolders, used {count}, asked 1"),
+        ));
+    }
+    let cause = Cause {
+        action,
+        actor: op.requester.clone(),
+        operation: Some(op.id),
+        ..Cause::default()
+    };
+    change::insert(tx, row, cause).await?;
+    operations::insert(tx, op).await?;
+    if let Some(key) = key {
+        key.remember(tx, op.id, row.create_time)
+            .await
+            .map_err(twice)?;
+    }
+    Ok(())
+}
+
+/// The same request is being carried out at this moment, by somebody else's hand.
+fn twice(error: StoreError) -> Refusal {
+    match error {
+        StoreError::NotUnique { .. } => Refusal::new(
+            Reason::Overloaded,
+            "the same request is being carried out already; repeat it to learn its result",
+        )
+        .with_retry(std::time::Duration::from_millis(100)),
+        other => other.into(),
+    }
+}

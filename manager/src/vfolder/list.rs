@@ -1,0 +1,99 @@
+//! Reading vfolders.
+
+use std::collections::HashMap;
+
+use vfolder_common::error::Refusal;
+
+use super::refuse;
+use crate::{
+    context::Context,
+    model::{Caller, settle},
+    store::{Event, Id, Tx, Vfolder, events, operations, vfolders},
+};
+
+/// A vfolder with the names of its live operations.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The row, with the status that counts.
+    pub row: Vfolder,
+    /// The live operations on it.
+    pub operations: Vec<Id>,
+}
+
+/// Adds to each row what is live on it, and corrects a MOUNTED whose mounts have all expired.
+pub async fn show(tx: &mut Tx, rows: Vec<Vfolder>) -> Result<Vec<Shown>, Refusal> {
+    let ids: Vec<Id> = rows.iter().map(|r| r.id).collect();
+    let mut live: HashMap<Id, Vec<Id>> = HashMap::new();
+    for (vfolder, operation) in operations::live_names(tx, &ids).await? {
+        live.entry(vfolder).or_default().push(operation);
+    }
+    let mut shown = Vec::with_capacity(rows.len());
+    for mut row in rows {
+        if row.status == crate::model::Status::Mounted {
+            let now = tx.now().await?;
+            let backing = vfolders::backing(tx, row.id, now).await?;
+            row.status = settle::effective(row.status, &backing);
+        }
+        let operations = live.remove(&row.id).unwrap_or_default();
+        shown.push(Shown { row, operations });
+    }
+    Ok(shown)
+}
+
+/// Shows one row.
+pub async fn show_one(ctx: &Context, row: Vfolder) -> Result<Shown, Refusal> {
+    let mut tx = ctx.store.read("vfolder.show").await?;
+    let id = row.id;
+    let shown = show(&mut tx, vec![row]).await?;
+    shown
+        .into_iter()
+        .next()
+        .ok_or_else(|| refuse::not_found(id))
+}
+
+/// Reads one vfolder again.
+pub async fn get(ctx: &Context, id: Id) -> Result<Shown, Refusal> {
+    let mut tx = ctx.store.read("vfolder.get").await?;
+    let row = vfolders::get(&mut tx, id).await?;
+    let row = row.ok_or_else(|| refuse::not_found(id))?;
+    let shown = show(&mut tx, vec![row]).await?;
+    shown
+        .into_iter()
+        .next()
+        .ok_or_else(|| refuse::not_found(id))
+}
+
+/// Reads a page, and whether there is another.
+pub async fn list(
+    ctx: &Context,
+    caller: &Caller,
+    mut filter: vfolders::Filter,
+    size: i64,
+) -> Result<(Vec<Shown>, bool), Refusal> {
+    filter.visible_to = visible_to(caller);
+    let mut tx = ctx.store.read("vfolder.list").await?;
+    let mut rows = vfolders::list(&mut tx, &filter, size + 1).await?;
+    let more = i64::try_from(rows.len()).is_ok_and(|n| n > size);
+    rows.truncate(usize::try_from(size).unwrap_or_default());
+    Ok((show(&mut tx, rows).await?, more))
+}
+
+/// Whose vfolders a caller sees. None: everybody's.
+#[must_use]
+pub fn visible_to(caller: &Caller) -> Option<(String, Vec<String>)> {
+    (!caller.admin).then(|| (caller.user.clone(), caller.projects.clone()))
+}
+
+/// Reads a page of history, and whether there is another.
+pub async fn history(
+    ctx: &Context,
+    id: Id,
+    after: i64,
+    size: i64,
+) -> Result<(Vec<Event>, bool), Refusal> {
+    let mut tx = ctx.store.read("vfolder.history").await?;
+    let mut rows = events::list(&mut tx, id, after, size + 1).await?;
+    let more = i64::try_from(rows.len()).is_ok_and(|n| n > size);
+    rows.truncate(usize::try_from(size).unwrap_or_default());
+    Ok((rows, more))
+}

@@ -1,0 +1,92 @@
+//! A vfolder under its row lock.
+
+use vfolder_common::error::{Reason, Refusal};
+
+use super::{Cause, refuse};
+use crate::{
+    model::{Backing, Status, Transition, Warrant, settle},
+    store::{Id, Timestamp, Tx, Vfolder, mounts, vfolders},
+};
+
+/// A vfolder that nobody else can change until the transaction ends, and what backs its status now.
+#[derive(Clone, Debug)]
+pub struct Locked {
+    /// The row.
+    pub row: Vfolder,
+    /// What is live on it.
+    pub backing: Backing,
+    /// What the database's clock said once the lock was held.
+    pub now: Timestamp,
+}
+
+impl Locked {
+    /// Takes the lock. Mounts that have expired are swept first, so that the status read is the one that counts.
+    /// None: there is no such row.
+    pub async fn take(tx: &mut Tx, id: Id) -> Result<Option<Self>, Refusal> {
+        let Some(row) = vfolders::lock(tx, id).await? else {
+            return Ok(None);
+        };
+        let now = tx.now().await?;
+        let backing = vfolders::backing(tx, id, now).await?;
+        let mut locked = Self { row, backing, now };
+        let expired = mounts::expired_on(tx, id, now).await?;
+        let count = expired.len();
+        for (i, mount) in expired.into_iter().enumerate() {
+            mounts::remove(tx, mount.id).await?;
+            let cause = Cause {
+                action: "mount expiry",
+                actor: "system".into(),
+                mount: Some(mount.id),
+                reason: format!(
+                    "session \"{}\" of {} did not renew it",
+                    mount.session, mount.holder
+                ),
+                ..Cause::default()
+            };
+            // The last to go settles the status.
+            if i + 1 == count {
+                locked.end_mount(tx, cause).await?;
+            } else {
+                let same = locked.row.status;
+                locked
+                    .change(tx, Transition::MountEnd, same, cause, |_| {})
+                    .await?;
+            }
+        }
+        Ok(Some(locked))
+    }
+
+    /// Takes the lock for a warrant: absent and invisible look the same, and what the gate checked is checked again.
+    pub async fn admit(
+        tx: &mut Tx,
+        id: Id,
+        warrant: &Warrant,
+        etag: &str,
+    ) -> Result<Self, Refusal> {
+        let Some(locked) = Self::take(tx, id).await? else {
+            return Err(refuse::not_found(id));
+        };
+        refuse::unless_permitted(&locked.row, warrant)?;
+        if !warrant.admitted_in(locked.row.status, locked.backing.write_mounts) {
+            return Err(refuse::status(tx, &locked.row, warrant, locked.now).await?);
+        }
+        if !etag.is_empty() && etag != locked.row.etag() {
+            return Err(Refusal::new(
+                Reason::EtagMismatch,
+                "the vfolder has changed since you read it; read it again, and repeat the request with the new etag if it still makes sense",
+            )
+            .with_metadata("etag", locked.row.etag()));
+        }
+        Ok(locked)
+    }
+
+    /// Moves the status to what backs it once a mount is gone.
+    pub async fn end_mount(&mut self, tx: &mut Tx, cause: Cause) -> Result<(), Refusal> {
+        let to = match self.row.status {
+            Status::Mounted => settle::settle(&self.backing),
+            other => other,
+        };
+        self.change(tx, Transition::MountEnd, to, cause, |_| {})
+            .await
+    }
+}

@@ -1,0 +1,77 @@
+//! Requests that come twice: `request_id`.
+
+use serde::Serialize;
+use vfolder_common::error::{Reason, Refusal};
+
+use crate::{
+    context::Context,
+    store::{Id, StoreError, Timestamp, Tx, requests},
+};
+
+/// A request that its sender may repeat.
+#[derive(Clone, Debug)]
+pub struct RequestKey {
+    /// Who sends it.
+    pub requester: String,
+    /// What the sender calls it.
+    pub id: Id,
+    /// What it asks for, in a canonical form.
+    pub fingerprint: String,
+}
+
+impl RequestKey {
+    /// `arguments` are all that make a difference. None if the sender gave no id.
+    pub fn new(
+        requester: &str,
+        id: Option<Id>,
+        method: &str,
+        arguments: &impl Serialize,
+    ) -> Option<Self> {
+        let arguments = serde_json::to_string(arguments).unwrap_or_default();
+        Some(Self {
+            requester: requester.to_owned(),
+            id: id?,
+            fingerprint: format!("{method} {arguments}"),
+        })
+    }
+
+    /// The operation that the request began when it came first. None: it comes for the first time.
+    pub async fn seen(&self, tx: &mut Tx) -> Result<Option<Id>, Refusal> {
+        let Some(before) = requests::get(tx, &self.requester, self.id).await? else {
+            return Ok(None);
+        };
+        if before.fingerprint == self.fingerprint {
+            return Ok(Some(before.operation_id));
+        }
+        Err(Refusal::new(
+            Reason::RequestIdReused,
+            "this request_id came before with other arguments; use a new one for a new request",
+        )
+        .with_metadata("request_id", self.id.to_string()))
+    }
+
+    /// Remembers which operation the request began.
+    pub async fn remember(
+        &self,
+        tx: &mut Tx,
+        operation: Id,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let row = requests::Request {
+            requester: self.requester.clone(),
+            request_id: self.id,
+            fingerprint: self.fingerprint.clone(),
+            operation_id: operation,
+            create_time: now,
+        };
+        requests::insert(tx, &row).await
+    }
+}
+
+/// [`RequestKey::seen`] outside a transaction.
+pub async fn seen(ctx: &Context, key: Option<&RequestKey>) -> Result<Option<Id>, Refusal> {
+    match key {
+        Some(key) => key.seen(&mut ctx.store.read("replay").await?).await,
+        None => Ok(None),
+    }
+}
