@@ -1,1 +1,14 @@
-//! Owns volumes and does the filesystem work on trees.
+//! The storage-proxy: owns volumes and does the filesystem work on the vfolders' trees.
+//!
+//! Arrows point one way: [`grpc`] → [`task`] → [`volume`] → [`tree`]. It knows trees by the vfolder's id and nothing of
+//! statuses or users, and has no database: what must survive a restart is on the volume that it is about.
+
+pub mod cli;
+pub mod config;
+pub mod grpc;
+pub mod server;
+pub mod task;
+pub mod tree;
+pub mod volume;
+
+pub use cli::main;

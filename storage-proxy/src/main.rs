@@ -1,3 +1,7 @@
-//! The storage-proxy.
+//! The program `storage-proxy`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vfolder_storage_proxy::main()
+}

@@ -203,3 +203,140 @@ fn key_set(json: &[u8]) -> Result<Vec<Key>, String> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::{path::Path, time::SystemTime};
+
+    use http::{HeaderValue, header::AUTHORIZATION};
+    use jsonwebtoken::{EncodingKey, Header, encode, jwk::Jwk};
+    use serde_json::json;
+
+    use super::*;
+
+    fn file(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("testdata")
+            .join(name)
+    }
+
+    fn now() -> u64 {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        now.unwrap().as_secs()
+    }
+
+    fn ed25519() -> EncodingKey {
+        EncodingKey::from_ed_pem(&fs::read(file("ed25519.private.pem")).unwrap()).unwrap()
+    }
+
+    fn rsa() -> EncodingKey {
+        EncodingKey::from_rsa_pem(&fs::read(file("rsa.private.pem")).unwrap()).unwrap()
+    }
+
+    fn sign(header: &Header, key: &EncodingKey, claims: serde_json::Value) -> String {
+        encode(header, &claims, key).unwrap()
+    }
+
+    fn token(algorithm: Algorithm, key: &EncodingKey) -> String {
+        sign(
+            &Header::new(algorithm),
+            key,
+            json!({"sub": "alice", "exp": now() + 60}),
+        )
+    }
+
+    fn ask(verifier: &Verifier, token: &str) -> Result<Caller, Reason> {
+        let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+        verifier.caller(&headers).map_err(|r| r.reason())
+    }
+
+    fn with_public_keys() -> Verifier {
+        Verifier::open(&AuthConfig {
+            public_key_files: vec![file("ed25519.public.pem"), file("rsa.public.pem")],
+            ..AuthConfig::default()
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn ed25519_and_rsa_signatures_are_accepted_by_their_public_keys() {
+        let verifier = with_public_keys();
+        for token in [
+            token(Algorithm::EdDSA, &ed25519()),
+            token(Algorithm::RS256, &rsa()),
+        ] {
+            assert_eq!(ask(&verifier, &token).map(|c| c.user), Ok("alice".into()));
+        }
+    }
+
+    #[test]
+    fn a_public_key_does_not_pass_for_an_hs256_secret() {
+        let public = fs::read(file("rsa.public.pem")).unwrap();
+        let forged = token(Algorithm::HS256, &EncodingKey::from_secret(&public));
+        assert_eq!(
+            ask(&with_public_keys(), &forged),
+            Err(Reason::CredentialsInvalid)
+        );
+    }
+
+    #[test]
+    fn a_key_set_finds_the_key_by_its_id() {
+        let mut jwk = Jwk::from_encoding_key(&rsa(), Algorithm::RS256).unwrap();
+        jwk.common.key_id = Some("today".into());
+        let folder = tempfile::tempdir().unwrap();
+        let set = folder.path().join("jwks.json");
+        fs::write(
+            &set,
+            serde_json::to_vec(&JwkSet { keys: vec![jwk] }).unwrap(),
+        )
+        .unwrap();
+        let verifier = Verifier::open(&AuthConfig {
+            jwks_file: Some(set),
+            ..AuthConfig::default()
+        })
+        .unwrap();
+        let with_id = |id: &str| {
+            let mut header = Header::new(Algorithm::RS256);
+            header.kid = Some(id.into());
+            sign(&header, &rsa(), json!({"sub": "alice", "exp": now() + 60}))
+        };
+        assert!(ask(&verifier, &with_id("today")).is_ok());
+        assert_eq!(
+            ask(&verifier, &with_id("yesterday")),
+            Err(Reason::CredentialsInvalid)
+        );
+    }
+
+    #[test]
+    fn expiry_and_beginning_count_within_the_leeway() {
+        let verifier = with_public_keys();
+        let key = ed25519();
+        let header = Header::new(Algorithm::EdDSA);
+        let claims = |exp: u64, nbf: u64| json!({"sub": "a", "exp": exp, "nbf": nbf});
+        let ask = |exp, nbf| ask(&verifier, &sign(&header, &key, claims(exp, nbf))).err();
+        assert_eq!(ask(now() - 20, now() - 60), None);
+        assert_eq!(
+            ask(now() - 120, now() - 600),
+            Some(Reason::CredentialsExpired)
+        );
+        assert_eq!(ask(now() + 600, now() + 20), None);
+        assert_eq!(
+            ask(now() + 600, now() + 300),
+            Some(Reason::CredentialsInvalid)
+        );
+    }
+
+    #[test]
+    fn a_configuration_without_a_key_or_with_a_bad_one_is_refused() {
+        let open = |config: &AuthConfig| Verifier::open(config).err().map(|e| e.to_string());
+        assert!(open(&AuthConfig::default()).is_some());
+        let wrong = AuthConfig {
+            public_key_files: vec![file("README")],
+            ..AuthConfig::default()
+        };
+        assert!(open(&wrong).unwrap().contains("README"));
+    }
+}

@@ -13,7 +13,7 @@ use tonic::{Status, body::Body};
 use tower::{Service as _, ServiceExt as _};
 use vfolder_common::{
     error::Refusal,
-    token::{GRANT_HEADER, Grant, GrantMode},
+    token::{GRANT_HEADER, Grant, GrantMode, SERVICE_HEADER},
 };
 
 use super::Admitted;
@@ -50,6 +50,8 @@ pub async fn forward(
     let (mut parts, body) = request.into_parts();
     // The caller's credentials are for us.
     parts.headers.remove(header::AUTHORIZATION);
+    // What the storage-proxy trusts comes from us alone.
+    parts.headers.remove(SERVICE_HEADER);
     parts.headers.insert(GRANT_HEADER, token);
     parts.extensions = http::Extensions::new();
     let request = Request::from_parts(parts, body);

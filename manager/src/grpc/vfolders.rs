@@ -356,6 +356,14 @@ fn filter(asked: &ListVFoldersRequest, wrong: &mut Fields) -> Filter {
             .filter(|s| s.holds_name())
             .collect();
     }
+    for (field, text) in [
+        ("volume", &asked.volume),
+        ("name_prefix", &asked.name_prefix),
+    ] {
+        if text.chars().any(char::is_control) {
+            wrong.wrong(field, "must have only printable characters");
+        }
+    }
     // Naming an owner whose vfolders the caller can't see is no mistake: the list is empty.
     let everybody = Caller::system();
     Filter {

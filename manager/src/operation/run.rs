@@ -8,7 +8,7 @@ use std::{
 use tokio::time;
 use vfolder_common::error::{Reason, Refusal};
 
-use super::{finish::finish, rate::Rate};
+use super::{finish::finish, get, rate::Rate};
 use crate::{
     context::Context,
     model::State,
@@ -141,7 +141,7 @@ async fn drive(
         } else {
             ctx.settings.operations.lease / 3
         };
-        let mut look = false;
+        let mut wish = false;
         tokio::select! {
             news = task.next() => match news {
                 Ok(TaskNews::Progress(p)) => {
@@ -151,24 +151,24 @@ async fn drive(
                 Ok(TaskNews::Ended(outcome)) => return Ok(Ended::Outcome(outcome)),
                 Err(error) => return Ok(Ended::Unreachable(error)),
             },
-            () = hub.heard(Change::Operation(op.id)), if !cancelling => look = true,
-            () = time::sleep_until((written + due).into()) => look = true,
-        }
-        if look || written.elapsed() >= due {
-            // Our own writes are heard too: never answer one with the next.
-            if written.elapsed() < Duration::from_millis(20) {
-                continue;
+            // Our own writes are heard too. Reading announces nothing, so one does not lead to the next.
+            () = hub.heard(Change::Operation(op.id)), if !cancelling => {
+                wish = get(ctx, op.id).await?.cancel_requested;
             }
-            let Some(wish) = renew(ctx, held, *progress).await? else {
+            () = time::sleep_until((written + due).into()) => {}
+        }
+        if written.elapsed() >= due {
+            let Some(wished) = renew(ctx, held, *progress).await? else {
                 return Ok(Ended::LeaseLost);
             };
+            wish = wished;
             written = Instant::now();
             changed = false;
-            if wish && !cancelling {
-                cancelling = true;
-                if let Some(ended) = cancel(proxy, op).await {
-                    return Ok(ended);
-                }
+        }
+        if wish && !cancelling {
+            cancelling = true;
+            if let Some(ended) = cancel(proxy, op).await {
+                return Ok(ended);
             }
         }
     }

@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// Claims and runs operations until told to stop. What then runs is left to its lease: the tasks go on in the
-/// storage-proxies, and whoever claims the operations next attaches to them.
+/// Claims and runs operations until told to stop. What then runs is given back: the tasks go on in the storage-proxies,
+/// and whoever claims the operations next attaches to them.
 pub async fn work(ctx: Context, stop: CancellationToken) {
     // New at every start: a process that comes back is not the holder it was.
     let worker = Id::new();
@@ -46,12 +46,33 @@ pub async fn work(ctx: Context, stop: CancellationToken) {
             }
         }
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             () = ctx.store.hub().work() => {}
             Some(_) = running.join_next() => {}
             () = time::sleep(ctx.settings.operations.tick) => {}
         }
     }
+    running.shutdown().await;
+    if let Err(refusal) = give_back(&ctx, worker).await {
+        tracing::warn!(error = %refusal, "operations are left to their leases");
+    }
+}
+
+async fn give_back(ctx: &Context, worker: Id) -> Result<(), Refusal> {
+    let mut tx = ctx.store.begin("operation.give_back").await?;
+    let done = async {
+        let now = tx.now().await?;
+        lease::give_back(&mut tx, worker, now).await
+    }
+    .await;
+    let count = tx.finish(done).await?;
+    if count > 0 {
+        tracing::info!(
+            count,
+            "operations given back; whoever claims them attaches to their tasks"
+        );
+    }
+    Ok(())
 }
 
 async fn claim(ctx: &Context, worker: Id, limit: usize) -> Result<Vec<Operation>, Refusal> {

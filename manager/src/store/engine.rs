@@ -9,7 +9,7 @@ use diesel_async::{
     AnsiTransactionManager, AsyncConnection, AsyncPgConnection, SimpleAsyncConnection as _,
     TransactionManager as _,
     pooled_connection::{
-        AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod,
+        AsyncDieselConnectionManager, ManagerConfig, PoolableConnection, RecyclingMethod,
         bb8::{Pool, PooledConnection},
     },
     sync_connection_wrapper::SyncConnectionWrapper,
@@ -274,13 +274,20 @@ async fn take<C>(
     what: &'static str,
 ) -> Result<PooledConnection<'static, C>, StoreError>
 where
-    C: AsyncConnection + 'static,
+    C: PoolableConnection + 'static,
     AsyncDieselConnectionManager<C>:
         bb8::ManageConnection<Connection = C, Error = diesel_async::pooled_connection::PoolError>,
 {
-    pool.get_owned()
-        .await
-        .map_err(|e| StoreError::unavailable(what, e))
+    loop {
+        let mut connection = pool
+            .get_owned()
+            .await
+            .map_err(|e| StoreError::unavailable(what, e))?;
+        // One that broke while it lay in the pool, when the server restarted: the pool drops it and makes another.
+        if !connection.is_broken() {
+            return Ok(connection);
+        }
+    }
 }
 
 fn sqlite_setup() -> ManagerConfig<AsyncSqlite> {

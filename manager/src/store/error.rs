@@ -65,9 +65,11 @@ impl StoreError {
     }
 }
 
-/// diesel has no kind of its own for these: SQLite's busy and full, PostgreSQL's shutdown.
+/// diesel has no kind of its own for these: SQLite's busy and full, PostgreSQL's shutdown, a deadlock that PostgreSQL
+/// broke. The transaction was rolled back.
 fn is_passing(message: &str) -> bool {
     [
+        "deadlock detected",
         "database is locked",
         "database or disk is full",
         "connection closed",

@@ -154,6 +154,23 @@ pub async fn release(
     .map_err(StoreError::of("lease.release"))
 }
 
+/// Gives back all that a worker which stops has, to be taken at once by whoever is there or comes next.
+pub async fn give_back(tx: &mut Tx, owner: Id, now: Timestamp) -> Result<usize, StoreError> {
+    on!(tx, c => diesel::update(operations::table)
+        .filter(operations::lease_owner.eq(owner))
+        .filter(operations::state.eq(State::Running))
+        .set((
+            operations::state.eq(State::Pending),
+            operations::lease_owner.eq(None::<Id>),
+            operations::lease_expire_time.eq(None::<Timestamp>),
+            operations::retry_time.eq(now),
+            operations::update_time.eq(now),
+        ))
+        .execute(c)
+        .await)
+    .map_err(StoreError::of("lease.give_back"))
+}
+
 /// Writes the outcome. False: the lease is lost, and whoever has it will write one.
 pub async fn end(
     tx: &mut Tx,

@@ -1,0 +1,76 @@
+# The verbs of this repository. `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# CI sets CI=true.
+NEXTEST_PROFILE ?= $(if $(CI),ci,default)
+# What `make test ARGS=…` passes on to cargo nextest: a filter, for one.
+ARGS ?=
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+TARGET = $(shell cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+
+.PHONY: help setup build run demo test test-long test-clients lint fmt bench clean venv
+
+help: ## Show the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what the other verbs need, or say what to install
+	@scripts/setup.sh all
+
+build: ## Build both services for use
+	@scripts/setup.sh run
+	cargo build --release -p vfolder-manager -p vfolder-storage-proxy
+
+run: ## Start both services on loopback, with their data in .data
+	@scripts/setup.sh run
+	@scripts/run.sh
+
+demo: ## Watch the main job done on a real tree
+	@scripts/setup.sh run
+	cargo build --release -p vfolder-tests --bins
+	@"$(TARGET)/release/demo"
+
+test: ## Run all tests, on SQLite and on PostgreSQL
+	@scripts/setup.sh test
+	cargo nextest run --workspace --no-run
+	"$(TARGET)/debug/with-postgres" cargo nextest run --workspace --profile $(NEXTEST_PROFILE) $(ARGS)
+	cargo test --workspace --doc --quiet
+
+test-long: ## The same with many more rounds of the races
+	@scripts/setup.sh test
+	cargo nextest run --workspace --no-run
+	VFOLDER_TEST_LONG=1 "$(TARGET)/debug/with-postgres" cargo nextest run --workspace --profile long $(ARGS)
+
+test-clients: venv ## Run foreign clients (grpcurl, Python) against both services
+	cargo build -p vfolder-tests --bins
+	VFOLDER_TEST_SYSTEM="$(TARGET)/debug/test-system" $(VENV)/bin/pytest -q tests/clients $(ARGS)
+
+venv: $(VENV)/complete
+
+$(VENV)/complete: tests/clients/requirements.txt
+	@scripts/setup.sh clients
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+lint: ## Check formatting, lints, documentation and .proto files
+	@scripts/setup.sh lint
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	@if command -v buf >/dev/null; then echo "buf lint proto"; buf lint proto; \
+	else echo "buf is not installed, the .proto files were not linted: \`make venv\` brings it"; fi
+	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck scripts/*.sh .ci/run; fi
+
+fmt: ## Format the code
+	cargo fmt --all
+
+bench: ## Run the benchmarks
+	@echo "There are no benchmarks yet; \`make demo\` shows the speed of a clone and a purge."
+
+clean: ## Remove what was built and installed here; .data, with its vfolders, stays
+	cargo clean
+	rm -rf $(VENV)

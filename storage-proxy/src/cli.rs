@@ -1,0 +1,135 @@
+//! The command line.
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Parser, Subcommand};
+use tonic::transport::Endpoint;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+use vfolder_common::{server::client_tls, telemetry};
+
+use crate::{config::Config, server, volume};
+
+/// Whatever ends the program early, for its last words.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+const HEALTH_PATIENCE: Duration = Duration::from_secs(5);
+/// Threads that still hang in the filesystem are not waited for.
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Owns volumes and does the filesystem work on the vfolders' trees.
+#[derive(Debug, Parser)]
+#[command(name = "storage-proxy", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves the configured volumes until SIGTERM or SIGINT.
+    Serve {
+        /// The configuration.
+        #[arg(long, value_name = "FILE", env = "VFOLDER_STORAGE_PROXY_CONFIG")]
+        config: PathBuf,
+        /// Writes the address there once it listens.
+        #[arg(long, value_name = "PATH")]
+        addr_file: Option<PathBuf>,
+    },
+    /// Cares for volumes.
+    Volume {
+        #[command(subcommand)]
+        command: VolumeCommand,
+    },
+    /// Succeeds if a running storage-proxy says that it serves.
+    Health {
+        /// The configuration that it was started with.
+        #[arg(long, value_name = "FILE", env = "VFOLDER_STORAGE_PROXY_CONFIG")]
+        config: PathBuf,
+        /// Its address, where the configuration doesn't tell: the port is 0, or it is reached by another name.
+        #[arg(long, value_name = "HOST:PORT")]
+        address: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum VolumeCommand {
+    /// Makes an empty directory, or the root of an empty filesystem, a volume. Harmless to repeat.
+    Init {
+        /// What the configuration calls it.
+        #[arg(long)]
+        name: String,
+        /// The directory; made if it is missing.
+        path: PathBuf,
+    },
+}
+
+/// The program.
+#[must_use]
+pub fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("storage-proxy: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve { config, addr_file } => {
+            let config = Config::load(&config)?;
+            telemetry::init(&config.log)?;
+            let runtime = tokio::runtime::Runtime::new()?;
+            let served = runtime.block_on(server::serve(config, addr_file.as_deref()));
+            runtime.shutdown_timeout(LAST_PATIENCE);
+            Ok(served?)
+        }
+        Command::Volume {
+            command: VolumeCommand::Init { name, path },
+        } => {
+            let description = volume::init(&path, &name)?;
+            println!(
+                "volume \"{}\" ({}) at {}",
+                description.name,
+                description.volume_id,
+                path.display()
+            );
+            Ok(())
+        }
+        Command::Health { config, address } => {
+            let config = Config::load(&config)?;
+            tokio::runtime::Runtime::new()?.block_on(health(&config, address))
+        }
+    }
+}
+
+async fn health(config: &Config, address: Option<String>) -> Result<(), Failure> {
+    let address = address.unwrap_or_else(|| config.listen.to_string());
+    let scheme = if config.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let mut endpoint =
+        Endpoint::try_from(format!("{scheme}://{address}"))?.timeout(HEALTH_PATIENCE);
+    if let Some(files) = &config.tls {
+        endpoint = endpoint.tls_config(client_tls(files)?)?;
+    }
+    let channel = endpoint.connect_timeout(HEALTH_PATIENCE).connect().await;
+    let mut client =
+        HealthClient::new(channel.map_err(|error| format!("no answer at {address}: {error}"))?);
+    let answer = client
+        .check(HealthCheckRequest::default())
+        .await?
+        .into_inner();
+    match answer.status() {
+        ServingStatus::Serving => {
+            println!("serving");
+            Ok(())
+        }
+        other => Err(format!("it answers, and says {}", other.as_str_name()).into()),
+    }
+}

@@ -1,0 +1,98 @@
+//! Configuration: a TOML file, over which environment variables `VFOLDER_STORAGE_PROXY__…` win.
+
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use thiserror::Error;
+use vfolder_common::{server::TlsFiles, telemetry::TelemetryConfig};
+
+/// The prefix of environment variables.
+pub const ENV_PREFIX: &str = "VFOLDER_STORAGE_PROXY";
+
+/// The whole file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen. Port 0: a free one.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// A file with the secret that is shared with the manager; at least 32 bytes.
+    pub secret_file: PathBuf,
+    /// May listen beyond loopback without TLS.
+    #[serde(default)]
+    pub insecure: bool,
+    /// Certificates.
+    #[serde(default)]
+    pub tls: Option<TlsFiles>,
+    /// Logging.
+    #[serde(default)]
+    pub log: TelemetryConfig,
+    /// The volumes that this process owns.
+    pub volumes: Vec<VolumeSection>,
+}
+
+/// One `[[volumes]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VolumeSection {
+    /// The name, as `volume init` was told.
+    pub name: String,
+    /// Where it is mounted.
+    pub path: PathBuf,
+    /// How many clones and purges run on it at once.
+    #[serde(default = "default_max_tasks")]
+    pub max_tasks: usize,
+}
+
+/// What is wrong with the configuration.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// It doesn't read.
+    #[error("{0}: {1}")]
+    Unreadable(PathBuf, String),
+    /// There is nothing to serve.
+    #[error("{0}: no [[volumes]]; name at least one")]
+    NoVolumes(PathBuf),
+    /// Two volumes of one name, or at one place.
+    #[error("{0}: the volume \"{1}\" comes twice, by its name or by its path")]
+    Twice(PathBuf, String),
+    /// No task could ever run.
+    #[error("{0}: max_tasks of the volume \"{1}\" must be at least 1")]
+    NoTasks(PathBuf, String),
+}
+
+impl Config {
+    /// Reads `file` and the environment.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let config: Self = vfolder_common::config::load(file, ENV_PREFIX)
+            .map_err(|error| ConfigError::Unreadable(file.to_owned(), error.to_string()))?;
+        if config.volumes.is_empty() {
+            return Err(ConfigError::NoVolumes(file.to_owned()));
+        }
+        let (mut names, mut paths) = (HashSet::new(), HashSet::new());
+        for volume in &config.volumes {
+            if !names.insert(&volume.name) || !paths.insert(&volume.path) {
+                return Err(ConfigError::Twice(file.to_owned(), volume.name.clone()));
+            }
+            if volume.max_tasks == 0 {
+                return Err(ConfigError::NoTasks(file.to_owned(), volume.name.clone()));
+            }
+        }
+        Ok(config)
+    }
+}
+
+fn default_listen() -> SocketAddr {
+    ([127, 0, 0, 1], 7071).into()
+}
+
+fn default_max_tasks() -> usize {
+    4
+}

@@ -1,0 +1,17 @@
+//! gRPC, thin: requests are checked and turned into calls, results and errors into messages.
+//!
+//! Every call of StorageService carries a service token, every call of FileService a grant ([`auth`]); health and
+//! reflection are public.
+
+mod auth;
+mod file;
+mod page_token;
+mod path;
+mod refuse;
+mod storage;
+mod stream;
+mod volume;
+
+pub use auth::{GrantGate, ServiceGate};
+pub use file::Files;
+pub use storage::Storage;

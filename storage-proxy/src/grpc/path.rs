@@ -1,0 +1,63 @@
+//! Paths and names between bytes and messages: the string is for reading, the bytes are set where the string would not
+//! lead back.
+
+use bytes::Bytes;
+use vfolder_common::error::Refusal;
+
+use crate::tree::RelativePath;
+
+/// The path of a request with a `path` and a `path_bytes` field.
+pub fn read(path: &str, path_bytes: &[u8]) -> Result<RelativePath, Refusal> {
+    if !path.is_empty() && !path_bytes.is_empty() {
+        return Err(Refusal::field(
+            "path_bytes",
+            "leave one of path and path_bytes empty",
+        ));
+    }
+    let (field, bytes) = if path_bytes.is_empty() {
+        ("path", path.as_bytes())
+    } else {
+        ("path_bytes", path_bytes)
+    };
+    RelativePath::parse(bytes).map_err(|error| Refusal::field(field, error.to_string()))
+}
+
+/// The two fields of a name or target.
+pub fn write(bytes: &[u8]) -> (String, Bytes) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (text.to_owned(), Bytes::new()),
+        Err(_) => (
+            String::from_utf8_lossy(bytes).into_owned(),
+            Bytes::copy_from_slice(bytes),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_told_only_where_the_text_does_not_lead_back() {
+        assert_eq!(write("é".as_bytes()), ("é".to_owned(), Bytes::new()));
+        let (text, bytes) = write(b"\xff1");
+        assert_eq!((text.as_str(), &bytes[..]), ("\u{fffd}1", &b"\xff1"[..]));
+    }
+
+    #[test]
+    fn a_wrong_path_names_the_field_that_it_came_in() {
+        for (path, bytes, field) in [
+            ("/a", &b""[..], "path"),
+            ("", b"../a", "path_bytes"),
+            ("a", b"a", "path_bytes"),
+        ] {
+            let text = read(path, bytes)
+                .err()
+                .map(|refusal| refusal.text().to_owned());
+            assert!(
+                text.is_some_and(|text| text.starts_with(&format!("{field}:"))),
+                "{path}"
+            );
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The domain's errors as refusals: each in one `match`.
+
+use std::time::Duration;
+
+use rustix::io::Errno;
+use tokio::task::JoinError;
+use vfolder_common::error::{Reason, Refusal};
+
+use crate::{
+    task::{FailureKind, Refused},
+    tree::{Fault, TreeError},
+    volume::VolumeError,
+};
+
+/// When to ask again for a volume that is not there.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Of a volume.
+pub fn by_volume(error: &VolumeError) -> Refusal {
+    let text = error.to_string();
+    match error {
+        VolumeError::Unavailable { name, why } => Refusal::new(Reason::VolumeUnavailable, text)
+            .with_retry(RETRY)
+            .with_resource("volume", name, why),
+        VolumeError::TreeExists | VolumeError::NotATree(_) => {
+            Refusal::new(Reason::TreeUnsupported, text)
+        }
+        VolumeError::Journal(..) => Refusal::new(Reason::IoError, text),
+        VolumeError::System { errno, .. } => Refusal::new(of_errno(*errno), text),
+    }
+}
+
+/// Of a request about tasks.
+pub fn by_tasks(refused: &Refused) -> Refusal {
+    let text = refused.to_string();
+    match refused {
+        Refused::ArgumentsDiffer => Refusal::field("operation_id", text),
+        Refused::TaskRunning => Refusal::new(Reason::TaskRunning, text),
+        Refused::VolumeUnknown(name) => Refusal::new(Reason::VolumeNotFound, text).with_resource(
+            "volume",
+            name,
+            "not configured here",
+        ),
+        Refused::Stopping => Refusal::new(Reason::VolumeUnavailable, text).with_retry(RETRY),
+        Refused::Volume(error) => by_volume(error),
+    }
+}
+
+/// Of a walk through a tree.
+pub fn by_tree(error: &TreeError) -> Refusal {
+    by_fault(error.fault, &String::from_utf8_lossy(&error.path))
+}
+
+/// Of one file.
+pub fn by_fault(fault: Fault, path: &str) -> Refusal {
+    let shown = if path.is_empty() { "." } else { path };
+    let text = format!("\"{shown}\" {fault}");
+    let reason = match fault {
+        Fault::Cancelled => Reason::Cancelled,
+        Fault::NotFound | Fault::Gone => Reason::FileNotFound,
+        Fault::Exists => Reason::FileExists,
+        Fault::NotADirectory => Reason::NotADirectory,
+        Fault::Symlink => Reason::SymlinkInPath,
+        Fault::MountPoint | Fault::Changed => Reason::TreeUnsupported,
+        Fault::Owner { .. } => Reason::FilePermission,
+        Fault::NoProc => Reason::IoError,
+        Fault::System(_, errno) => of_errno(errno),
+    };
+    Refusal::new(reason, text).with_resource("file", shown, fault.to_string())
+}
+
+/// A thread that did not come back: it panicked, or the process ends.
+pub fn by_join(error: &JoinError) -> Refusal {
+    Refusal::internal(error)
+}
+
+/// Why a task failed, as the manager and the users know it.
+pub fn reason(kind: FailureKind) -> Reason {
+    match kind {
+        FailureKind::Cancelled => Reason::Cancelled,
+        FailureKind::VolumeFull => Reason::VolumeFull,
+        FailureKind::QuotaExceeded => Reason::QuotaExceeded,
+        FailureKind::VolumeReadOnly => Reason::VolumeReadOnly,
+        FailureKind::VolumeUnavailable => Reason::VolumeUnavailable,
+        FailureKind::SourceMissing => Reason::SourceMissing,
+        FailureKind::TreeUnsupported => Reason::TreeUnsupported,
+        FailureKind::FilePermission => Reason::FilePermission,
+        FailureKind::Stale => Reason::GrantStale,
+        FailureKind::IoError => Reason::IoError,
+        FailureKind::Internal => Reason::Internal,
+    }
+}
+
+fn of_errno(errno: Errno) -> Reason {
+    match errno {
+        Errno::NOSPC => Reason::VolumeFull,
+        Errno::DQUOT => Reason::QuotaExceeded,
+        Errno::ROFS => Reason::VolumeReadOnly,
+        Errno::ACCESS | Errno::PERM => Reason::FilePermission,
+        Errno::NAMETOOLONG => Reason::FieldInvalid,
+        _ => Reason::IoError,
+    }
+}

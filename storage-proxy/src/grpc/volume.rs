@@ -1,0 +1,71 @@
+//! Volumes as messages.
+
+use vfolder_proto::storage::{
+    ListVolumeContentsResponse, StorageVolume, StorageVolumeState, VolumeArea,
+};
+
+use crate::volume::{Area, Found, Health, Volume, VolumeError};
+
+/// How a volume is now. Blocks.
+pub fn describe(volume: &Volume) -> StorageVolume {
+    let name = volume.name().to_owned();
+    let open = match volume.get() {
+        Ok(open) => open,
+        Err(error) => return unavailable(name, &error),
+    };
+    let capacity = match open.capacity() {
+        Ok(capacity) => capacity,
+        Err(error) => return unavailable(name, &error),
+    };
+    let (state, message) = match capacity.health {
+        Health::Serving => (StorageVolumeState::Serving, String::new()),
+        Health::ReadOnly => {
+            let message = format!(
+                "{} is mounted read-only; mount it for writing",
+                volume.path().display()
+            );
+            (StorageVolumeState::ReadOnly, message)
+        }
+    };
+    StorageVolume {
+        name,
+        volume_id: open.description().volume_id.to_string(),
+        state: state.into(),
+        message,
+        filesystem: capacity.filesystem,
+        total_bytes: capacity.total_bytes,
+        available_bytes: capacity.available_bytes,
+        total_inodes: capacity.total_inodes,
+        available_inodes: capacity.available_inodes,
+        reflink: capacity.reflink,
+    }
+}
+
+fn unavailable(name: String, error: &VolumeError) -> StorageVolume {
+    let message = match error {
+        VolumeError::Unavailable { why, .. } => why.clone(),
+        other => other.to_string(),
+    };
+    StorageVolume {
+        name,
+        state: StorageVolumeState::Unavailable.into(),
+        message,
+        ..StorageVolume::default()
+    }
+}
+
+/// Something found on a volume.
+pub fn found(found: Found) -> ListVolumeContentsResponse {
+    let area = match found.area {
+        Area::Tree => VolumeArea::Tree,
+        Area::Staging => VolumeArea::Staging,
+        Area::Trash => VolumeArea::Trash,
+        Area::Journal => VolumeArea::Journal,
+    };
+    ListVolumeContentsResponse {
+        area: area.into(),
+        id: found.id.map(|id| id.to_string()).unwrap_or_default(),
+        path: found.path,
+        problem: found.problem.unwrap_or_default().to_owned(),
+    }
+}

@@ -1,0 +1,161 @@
+//! The process that serves: opens the volumes, listens, and stops in good order.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use thiserror::Error;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    codec::CompressionEncoding::{Gzip, Zstd},
+    service::interceptor::InterceptedService,
+    transport::Server,
+};
+use tonic_health::ServingStatus;
+use uuid::Uuid;
+use vfolder_common::{
+    server::{ListenError, announce, bind, check_clear, server_tls},
+    shutdown,
+    token::SharedSecret,
+};
+use vfolder_proto::{
+    DESCRIPTORS,
+    storage::storage_service_server::{self, StorageServiceServer},
+    v1::file_service_server::{self, FileServiceServer},
+};
+
+use crate::{
+    config::Config,
+    grpc::{Files, GrantGate, ServiceGate, Storage},
+    task::{Tasks, VolumeConfig},
+    volume::{Holder, OpenError, Volume},
+};
+
+/// How long requests may take to end after the signal.
+const GRACE: Duration = Duration::from_secs(5);
+/// A peer that is gone without a word is noticed.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// What is served, but for health and reflection themselves.
+const SERVICES: [&str; 2] = [
+    storage_service_server::SERVICE_NAME,
+    file_service_server::SERVICE_NAME,
+];
+
+/// Why the process can't serve.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// Listening.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The secret.
+    #[error("secret_file: {0}")]
+    Secret(std::io::Error),
+    /// A volume is somebody else's.
+    #[error(transparent)]
+    Volume(#[from] OpenError),
+    /// Reflection.
+    #[error("the API's descriptors are broken: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// Serving.
+    #[error("serving failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// Signals.
+    #[error("can't wait for signals: {0}")]
+    Signal(std::io::Error),
+}
+
+/// Serves until SIGTERM or SIGINT. Writes the address to `addr_file` once it listens.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), ServeError> {
+    check_clear(config.listen, config.tls.as_ref(), config.insecure)?;
+    let secret =
+        Arc::new(SharedSecret::from_file(&config.secret_file).map_err(ServeError::Secret)?);
+    let instance_id = Uuid::new_v4();
+    let tasks = Tasks::new(open_volumes(&config, instance_id)?);
+
+    let mut server = Server::builder().http2_keepalive_interval(Some(KEEPALIVE));
+    if let Some(files) = &config.tls {
+        server = server.tls_config(server_tls(files)?)?;
+    }
+    let storage = StorageServiceServer::new(Storage::new(
+        tasks.clone(),
+        Arc::clone(&secret),
+        instance_id,
+    ));
+    let storage = storage.accept_compressed(Gzip).accept_compressed(Zstd);
+    // Users' messages arrive as they sent them.
+    let files = FileServiceServer::new(Files::new(tasks.clone()))
+        .accept_compressed(Gzip)
+        .accept_compressed(Zstd);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    for service in SERVICES {
+        health
+            .set_service_status(service, ServingStatus::Serving)
+            .await;
+    }
+    let router = server
+        .add_service(InterceptedService::new(
+            storage,
+            ServiceGate(Arc::clone(&secret)),
+        ))
+        .add_service(InterceptedService::new(files, GrantGate(secret)))
+        .add_service(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+
+    let (incoming, address) = bind(config.listen).await?;
+    if let Some(file) = addr_file {
+        announce(file, address)?;
+    }
+    tracing::info!(%address, instance = %instance_id, "listening");
+    let stop = CancellationToken::new();
+    let serving = router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    tokio::pin!(serving);
+    tokio::select! {
+        ended = &mut serving => return Ok(ended?),
+        signal = shutdown::signalled() => signal.map_err(ServeError::Signal)?,
+    }
+
+    for service in SERVICES {
+        health
+            .set_service_status(service, ServingStatus::NotServing)
+            .await;
+    }
+    stop.cancel();
+    let stopping = async {
+        tokio::join!(tasks.suspend(), async {
+            timeout(GRACE, &mut serving).await
+        })
+    };
+    match stopping.await {
+        ((), Ok(ended)) => ended?,
+        ((), Err(_)) => tracing::warn!("some connections did not end in time"),
+    }
+    Ok(())
+}
+
+fn open_volumes(config: &Config, instance_id: Uuid) -> Result<Vec<VolumeConfig>, OpenError> {
+    let holder = Holder::this(instance_id);
+    let open = |section: &crate::config::VolumeSection| {
+        let volume = Volume::new(&section.name, &section.path, holder.clone());
+        volume.open_at_start()?;
+        Ok(VolumeConfig {
+            volume: Arc::new(volume),
+            max_tasks: section.max_tasks,
+        })
+    };
+    config.volumes.iter().map(open).collect()
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    let health = tonic_health::pb::health_server::SERVICE_NAME;
+    let builder = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .with_service_name(health);
+    // The descriptors have the manager's services too, which are not served here.
+    SERVICES.into_iter().fold(builder, |builder, service| {
+        builder.with_service_name(service)
+    })
+}

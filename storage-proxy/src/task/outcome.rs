@@ -1,0 +1,137 @@
+//! How tasks end.
+
+use rustix::io::Errno;
+
+use crate::{
+    tree::{Fault, Progress, TreeError},
+    volume::VolumeError,
+};
+
+/// How a task ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was done in all.
+    pub progress: Progress,
+    /// None: it succeeded, and the result is durable.
+    pub failure: Option<Failure>,
+}
+
+/// Why a task ended without its result. Nothing of it is visible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Why.
+    pub kind: FailureKind,
+    /// For a person.
+    pub message: String,
+    /// The same task may succeed later without anybody's help.
+    pub retryable: bool,
+}
+
+/// Why a task failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// It was asked to stop.
+    Cancelled,
+    /// No space or no inodes left.
+    VolumeFull,
+    /// A quota of the filesystem's.
+    QuotaExceeded,
+    /// Mounted read-only.
+    VolumeReadOnly,
+    /// Not there now.
+    VolumeUnavailable,
+    /// The tree to copy is not there.
+    SourceMissing,
+    /// What the tree holds can't be worked on.
+    TreeUnsupported,
+    /// The filesystem's permissions refuse.
+    FilePermission,
+    /// The vfolder has changed hands since.
+    Stale,
+    /// The filesystem reported an error.
+    IoError,
+    /// A fault of ours.
+    Internal,
+}
+
+impl Failure {
+    /// One that will not pass by itself.
+    #[must_use]
+    pub fn lasting(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            retryable: false,
+        }
+    }
+
+    /// One that may pass by itself.
+    #[must_use]
+    pub fn passing(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            retryable: true,
+        }
+    }
+
+    /// It was asked to stop.
+    #[must_use]
+    pub fn cancelled() -> Self {
+        Self::lasting(FailureKind::Cancelled, "the operation was cancelled")
+    }
+}
+
+impl From<VolumeError> for Failure {
+    fn from(error: VolumeError) -> Self {
+        let message = error.to_string();
+        match error {
+            VolumeError::Unavailable { .. } => {
+                Self::passing(FailureKind::VolumeUnavailable, message)
+            }
+            VolumeError::TreeExists | VolumeError::NotATree(_) => {
+                Self::lasting(FailureKind::TreeUnsupported, message)
+            }
+            VolumeError::Journal(..) => Self::lasting(FailureKind::IoError, message),
+            VolumeError::System { errno, .. } => of_errno(errno, message),
+        }
+    }
+}
+
+impl From<TreeError> for Failure {
+    fn from(error: TreeError) -> Self {
+        let message = error.to_string();
+        match error.fault {
+            Fault::Cancelled => Self::cancelled(),
+            Fault::MountPoint
+            | Fault::Changed
+            | Fault::Exists
+            | Fault::Symlink
+            | Fault::NotADirectory => Self::lasting(FailureKind::TreeUnsupported, message),
+            Fault::Gone | Fault::NotFound => Self::lasting(FailureKind::SourceMissing, message),
+            Fault::Owner { .. } => Self::lasting(FailureKind::FilePermission, message),
+            Fault::NoProc => Self::lasting(FailureKind::Internal, message),
+            Fault::System(_, errno) => of_errno(errno, message),
+        }
+    }
+}
+
+fn of_errno(errno: Errno, message: String) -> Failure {
+    match errno {
+        Errno::NOSPC => Failure::lasting(
+            FailureKind::VolumeFull,
+            format!("{message}; free space or inodes on the volume and try again"),
+        ),
+        Errno::DQUOT => Failure::lasting(
+            FailureKind::QuotaExceeded,
+            format!("{message}; raise the quota, or free some of it"),
+        ),
+        Errno::ROFS => Failure::lasting(FailureKind::VolumeReadOnly, message),
+        Errno::ACCESS | Errno::PERM => Failure::lasting(FailureKind::FilePermission, message),
+        // Of the machine, at this moment.
+        Errno::NOMEM | Errno::MFILE | Errno::NFILE | Errno::AGAIN => {
+            Failure::passing(FailureKind::IoError, message)
+        }
+        _ => Failure::lasting(FailureKind::IoError, message),
+    }
+}

@@ -1,0 +1,134 @@
+//! Gives back the space of what is in the trash and belongs to no running task: left-overs of cancelled tasks and of
+//! earlier lives of the process.
+//!
+//! One thread per volume, of low priority. It takes no input: woken by a signal and by a timer it looks at the trash. It
+//! is also what keeps asking for a volume that is not there.
+
+use std::{
+    collections::HashMap,
+    ffi::CString,
+    fmt,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{getpriority_process, setpriority_process};
+use uuid::Uuid;
+
+use crate::{tree::Control, volume::Volume};
+
+const INTERVAL: Duration = Duration::from_secs(5);
+/// What can't be destroyed is not tried again sooner.
+const BACK_OFF: Duration = Duration::from_secs(600);
+/// setpriority(2): from -20 to 19, the nicest.
+const NICENESS: i32 = 19;
+
+/// A volume's reclaimer.
+pub(super) struct Reclaimer(Arc<Shared>);
+
+struct Shared {
+    volume: Arc<Volume>,
+    busy: Box<dyn Fn(Uuid) -> bool + Send + Sync>,
+    control: Control,
+    signal: Mutex<bool>,
+    signalled: Condvar,
+}
+
+impl fmt::Debug for Reclaimer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reclaimer")
+            .field(&self.0.volume.name())
+            .finish()
+    }
+}
+
+impl Drop for Reclaimer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Reclaimer {
+    /// Starts the thread; `busy` tells of which operations a task destroys the trash itself.
+    pub fn start(volume: Arc<Volume>, busy: impl Fn(Uuid) -> bool + Send + Sync + 'static) -> Self {
+        let shared = Arc::new(Shared {
+            volume,
+            busy: Box::new(busy),
+            control: Control::default(),
+            signal: Mutex::default(),
+            signalled: Condvar::new(),
+        });
+        let thread = thread::Builder::new().name(format!("reclaim-{}", shared.volume.name()));
+        let theirs = Arc::clone(&shared);
+        if let Err(error) = thread.spawn(move || theirs.run()) {
+            tracing::error!(%error, "can't start the reclaimer: trash stays until the next start");
+        }
+        Self(shared)
+    }
+
+    /// There is something new.
+    pub fn wake(&self) {
+        *self.0.signal.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.signalled.notify_one();
+    }
+
+    /// The process ends.
+    pub fn stop(&self) {
+        self.0.control.stop();
+        self.wake();
+    }
+}
+
+impl Shared {
+    fn run(&self) {
+        // On Linux, of the calling thread alone.
+        if getpriority_process(None).is_ok_and(|nice| nice < NICENESS) {
+            let _ = setpriority_process(None, NICENESS);
+        }
+        let mut failed = HashMap::new();
+        while !self.control.stopped() {
+            self.reclaim(&mut failed);
+            let signal = self.signal.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited = self
+                .signalled
+                .wait_timeout_while(signal, INTERVAL, |signal| !*signal);
+            *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+        }
+    }
+
+    fn reclaim(&self, failed: &mut HashMap<CString, Instant>) {
+        let name = self.volume.name();
+        let Ok(volume) = self.volume.get() else {
+            return;
+        };
+        if volume.is_read_only() {
+            return;
+        }
+        let trash = volume.some_trash().unwrap_or_else(|error| {
+            tracing::warn!(volume = name, %error, "can't read the trash");
+            Vec::new()
+        });
+        failed.retain(|name, at| at.elapsed() < BACK_OFF && trash.contains(name));
+        for entry in trash {
+            let operation = entry
+                .to_str()
+                .ok()
+                .and_then(|text| Uuid::parse_str(text).ok());
+            if self.control.stopped() {
+                return;
+            }
+            if operation.is_some_and(&self.busy) || failed.contains_key(&entry) {
+                continue;
+            }
+            match volume.destroy_trash(&entry, &self.control) {
+                Ok(()) => {}
+                Err(error) if error.is_cancelled() => return,
+                Err(error) => {
+                    tracing::warn!(volume = name, trash = ?entry, %error, "can't destroy what is in the trash");
+                    failed.insert(entry, Instant::now());
+                }
+            }
+        }
+    }
+}

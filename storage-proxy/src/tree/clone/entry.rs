@@ -1,0 +1,157 @@
+//! Copies one directory entry that is no directory, between two directory handles.
+
+use std::{
+    ffi::CStr,
+    os::fd::{BorrowedFd, OwnedFd},
+};
+
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags, mknodat, openat, readlinkat, statat, symlinkat},
+    io::Errno,
+};
+
+use super::{content::ContentCopier, links::Links};
+use crate::tree::{
+    Control, Fault, FileKind, Meta,
+    attributes::AttributeReader,
+    error::{looking, system},
+    open::{open_directory, open_regular},
+};
+
+/// How often an entry may turn into another kind of file while it is looked at.
+const PATIENCE: usize = 16;
+/// Nobody but us until it is complete.
+const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// What became of an entry.
+#[derive(Debug)]
+pub enum Copied {
+    /// It is done.
+    Done,
+    /// It is a directory, open; what to do with it is the walk's affair.
+    Directory(OwnedFd),
+}
+
+/// Copies entries; holds the buffers and what the filesystems have refused.
+#[derive(Debug)]
+pub struct EntryCopier {
+    /// Reads attributes.
+    pub attributes: AttributeReader,
+    content: ContentCopier,
+    links: Links,
+}
+
+impl EntryCopier {
+    pub fn new(links: Links) -> Self {
+        Self {
+            attributes: AttributeReader::default(),
+            content: ContentCopier::default(),
+            links,
+        }
+    }
+
+    pub fn finish(self) -> Result<(), Fault> {
+        self.links.forget()
+    }
+
+    /// Copies the entry `name` of `from` into `to`. `hint` is what the directory said that it is; what it really is is
+    /// decided on an open handle, and looked up again if a writer changed it in between.
+    pub fn copy(
+        &mut self,
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        name: &CStr,
+        mut hint: FileKind,
+        control: &Control,
+    ) -> Result<Copied, Fault> {
+        for _ in 0..PATIENCE {
+            let copied = match hint {
+                FileKind::Directory => open_directory(from, name)
+                    .map(Copied::Directory)
+                    .map_err(looking("open")),
+                FileKind::Regular => self
+                    .copy_regular(from, to, name, control)
+                    .map(|()| Copied::Done),
+                FileKind::Unknown => Err(Fault::Changed),
+                _ => self
+                    .copy_special(from, to, name, hint)
+                    .map(|()| Copied::Done),
+            };
+            match copied {
+                Err(Fault::Changed) => {
+                    let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)
+                        .map_err(looking("fstatat"))?;
+                    hint = Meta::from(stat).kind;
+                }
+                done => return done,
+            }
+        }
+        Err(Fault::Changed)
+    }
+
+    fn copy_regular(
+        &mut self,
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        name: &CStr,
+        control: &Control,
+    ) -> Result<(), Fault> {
+        let (source, meta) = open_regular(from, name, control)?;
+        if self.links.link_known(&meta, to, name)? {
+            return Ok(());
+        }
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let target = match openat(to, name, flags, PRIVATE) {
+            Err(Errno::EXIST) => return Ok(()), // see `Links::link_known`
+            done => done.map_err(system("open"))?,
+        };
+        self.content.copy(&source, &target, &meta, control)?;
+        self.attributes
+            .of_open(&source, meta)?
+            .give_to_open(&target)?;
+        self.links.remember(&meta, to, name)
+    }
+
+    fn copy_special(
+        &mut self,
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        name: &CStr,
+        hint: FileKind,
+    ) -> Result<(), Fault> {
+        let meta =
+            Meta::from(statat(from, name, AtFlags::SYMLINK_NOFOLLOW).map_err(looking("fstatat"))?);
+        if meta.kind != hint {
+            return Err(Fault::Changed);
+        }
+        let attributes = self.attributes.of_entry(from, name, meta)?;
+        if self.links.link_known(&meta, to, name)? {
+            return Ok(());
+        }
+        let made = match meta.kind {
+            FileKind::Symlink => {
+                let target = readlinkat(from, name, Vec::new()).map_err(|errno| match errno {
+                    Errno::INVAL => Fault::Changed,
+                    other => looking("readlinkat")(other),
+                })?;
+                symlinkat(&target, to, name)
+            }
+            FileKind::Fifo => mknodat(to, name, FileType::Fifo, PRIVATE, 0),
+            FileKind::Socket => mknodat(to, name, FileType::Socket, PRIVATE, 0),
+            FileKind::CharacterDevice => {
+                mknodat(to, name, FileType::CharacterDevice, PRIVATE, meta.device)
+            }
+            FileKind::BlockDevice => mknodat(to, name, FileType::BlockDevice, PRIVATE, meta.device),
+            FileKind::Regular | FileKind::Directory | FileKind::Unknown => {
+                return Err(Fault::Changed);
+            }
+        };
+        match made {
+            Err(Errno::EXIST) => return Ok(()), // see `Links::link_known`
+            done => done.map_err(system("mknodat"))?,
+        }
+        attributes.give_to_entry(to, name)?;
+        self.links.remember(&meta, to, name)
+    }
+}

@@ -1,0 +1,85 @@
+//! What a running piece of work shares with whoever watches it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use super::Fault;
+
+/// How far the work is. Entries are directory entries, the root included; bytes are file data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Entries done.
+    pub entries_done: u64,
+    /// Entries in all; 0 while not known.
+    pub entries_total: u64,
+    /// Bytes done.
+    pub bytes_done: u64,
+    /// Bytes in all; 0 while not known.
+    pub bytes_total: u64,
+}
+
+/// Counters and a stop flag.
+#[derive(Debug, Default)]
+pub struct Control {
+    entries_done: AtomicU64,
+    entries_total: AtomicU64,
+    bytes_done: AtomicU64,
+    bytes_total: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Control {
+    /// Asks the work to stop; heard at the next entry or mebibyte.
+    pub fn stop(&self) {
+        self.stop.store(true, Relaxed);
+    }
+
+    /// Whether it was asked to stop.
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Relaxed)
+    }
+
+    /// To be called before each step.
+    ///
+    /// # Errors
+    /// [`Fault::Cancelled`] once it was asked to stop.
+    pub fn check(&self) -> Result<(), Fault> {
+        if self.stopped() {
+            Err(Fault::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// An entry is done.
+    pub fn entry_done(&self) {
+        self.entries_done.fetch_add(1, Relaxed);
+    }
+
+    /// So many bytes more are done.
+    pub fn bytes_done(&self, bytes: u64) {
+        self.bytes_done.fetch_add(bytes, Relaxed);
+    }
+
+    /// The totals are known.
+    pub fn set_totals(&self, entries: u64, bytes: u64) {
+        self.entries_total.store(entries, Relaxed);
+        self.bytes_total.store(bytes, Relaxed);
+    }
+
+    /// Begins to count anew.
+    pub fn reset(&self) {
+        self.entries_done.store(0, Relaxed);
+        self.bytes_done.store(0, Relaxed);
+        self.set_totals(0, 0);
+    }
+
+    /// How far the work is. The counters are read one by one; each only grows.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            entries_done: self.entries_done.load(Relaxed),
+            entries_total: self.entries_total.load(Relaxed),
+            bytes_done: self.bytes_done.load(Relaxed),
+            bytes_total: self.bytes_total.load(Relaxed),
+        }
+    }
+}

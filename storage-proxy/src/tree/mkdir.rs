@@ -1,0 +1,126 @@
+//! Makes directories that belong to the owner of what they are in.
+
+use std::{
+    ffi::{CStr, CString},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use rustix::{
+    fs::{Mode, fchmod, fchown, fstat, fsync, mkdirat},
+    io::Errno,
+    process::geteuid,
+};
+
+use super::{
+    Entry, Fault, Meta, RelativePath, TreeRoot,
+    dirents::Dirents,
+    error::{named, system},
+    open::open_directory,
+};
+
+const SETGID: u32 = 0o2000;
+/// Of directories that are made on the way.
+const PARENT_MODE: u32 = 0o755;
+
+impl TreeRoot {
+    /// Makes the directory at `path` with exactly `mode`, whatever the umask; in a setgid directory it is setgid as
+    /// well, as mkdir(2) would make it. With `parents`, also makes what is missing above it and succeeds if it exists.
+    /// Durable when it returns.
+    ///
+    /// # Errors
+    /// [`Fault::Exists`], those of [`TreeRoot::directory`], and what mkdir(2) says.
+    pub fn create_directory(
+        &self,
+        path: &RelativePath,
+        parents: bool,
+        mode: u32,
+    ) -> Result<Entry, Fault> {
+        let Some((above, name)) = path.split_last() else {
+            let meta = Meta::from(fstat(self.as_fd()).map_err(system("fstat"))?);
+            return if parents {
+                Ok(entry(CString::default(), meta))
+            } else {
+                Err(Fault::Exists)
+            };
+        };
+        let parent = if parents {
+            self.create_above(&above)?
+        } else {
+            self.directory(&above)?
+        };
+        match make(parent.as_fd(), &name, mode) {
+            Ok(meta) => Ok(entry(name, meta)),
+            Err(Fault::Exists) if parents => {
+                // A symlink or file in its place is no directory that exists.
+                let existing = open_directory(&parent, &name).map_err(|_| Fault::Exists)?;
+                Ok(entry(
+                    name,
+                    Meta::from(fstat(existing).map_err(system("fstat"))?),
+                ))
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    fn create_above(&self, path: &RelativePath) -> Result<OwnedFd, Fault> {
+        let mut directory = self.directory(&RelativePath::root())?;
+        for name in path.components() {
+            directory = match open_directory(&directory, &name).map_err(named("open")) {
+                Err(Fault::NotFound) => {
+                    match make(directory.as_fd(), &name, PARENT_MODE) {
+                        // Somebody else was faster, which is as good.
+                        Ok(_) | Err(Fault::Exists) => {}
+                        Err(fault) => return Err(fault),
+                    }
+                    open_directory(&directory, &name).map_err(named("open"))?
+                }
+                done => done?,
+            };
+        }
+        Ok(directory)
+    }
+}
+
+fn make(parent: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<Meta, Fault> {
+    let container = Meta::from(fstat(parent).map_err(system("fstat"))?);
+    mkdirat(parent, name, Mode::RWXU).map_err(named("mkdirat"))?;
+    let made = open_directory(parent, name).map_err(named("open"))?;
+    check_ours(made.as_fd())?;
+    let (uid, gid) = container.owner();
+    match fchown(&made, Some(uid), Some(gid)) {
+        // Not root: then it belongs to us, like all that we make.
+        Ok(()) | Err(Errno::PERM) => {}
+        Err(errno) => return Err(Fault::System("fchown", errno)),
+    }
+    let mode = mode | (container.mode & SETGID);
+    fchmod(&made, Mode::from_bits_truncate(mode)).map_err(system("fchmod"))?;
+    fsync(&made).map_err(system("fsync"))?;
+    fsync(parent).map_err(system("fsync"))?;
+    Ok(Meta::from(fstat(&made).map_err(system("fstat"))?))
+}
+
+/// Between mkdirat(2) and open(2) a writer may put another directory into the place: it must not be given away. Ours is
+/// empty and open to nobody else.
+fn check_ours(made: BorrowedFd<'_>) -> Result<(), Fault> {
+    let meta = Meta::from(fstat(made).map_err(system("fstat"))?);
+    let mut empty = true;
+    Dirents::default()
+        .batch(made, |_, _| {
+            empty = false;
+            Ok(())
+        })
+        .map_err(|(fault, _)| fault)?;
+    if empty && meta.uid == geteuid().as_raw() && meta.mode & 0o777 == 0o700 {
+        Ok(())
+    } else {
+        Err(Fault::Exists)
+    }
+}
+
+fn entry(name: CString, meta: Meta) -> Entry {
+    Entry {
+        name,
+        meta,
+        target: None,
+    }
+}

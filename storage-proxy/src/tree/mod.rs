@@ -1,0 +1,35 @@
+//! The engine on plain directory trees: clone, remove, count, list, make directories.
+//!
+//! It knows no volumes, no tasks and no gRPC, and it is synchronous: call it from threads that may block. Whoever calls
+//! shares a [`Control`] with it, to follow the work and to stop it.
+//!
+//! What holds everywhere here, whatever a hostile writer does inside a tree meanwhile:
+//! * a directory is only ever reached from the tree's root handle, one component at a time, by opens that follow no
+//!   symlink and cross no mount ([`open`]); every other call takes such a handle and a single component;
+//! * nothing but directories and regular files is opened for reading, and never so that the open could block;
+//! * memory and descriptors do not grow with the width or depth of the tree ([`descent`]), names apart.
+
+pub mod attributes;
+pub mod clone;
+pub mod control;
+pub mod descent;
+pub mod dirents;
+pub mod error;
+pub mod list;
+pub mod meta;
+pub mod mkdir;
+pub mod open;
+pub mod path;
+pub mod remove;
+pub mod root;
+pub mod usage;
+
+pub use clone::{CloneTarget, clone_tree};
+pub use control::{Control, Progress};
+pub use error::{Fault, TreeError};
+pub use list::{Entry, Page};
+pub use meta::{FileKind, Meta};
+pub use path::{PathError, RelativePath};
+pub use remove::remove_tree;
+pub use root::TreeRoot;
+pub use usage::{Usage, usage};

@@ -1,0 +1,237 @@
+//! Opens that stay beneath a directory: no symlink is followed, no mount crossed.
+//!
+//! openat2(2) does it where the kernel has it (5.6) and no sandbox hides it. Elsewhere each component is opened by itself
+//! with `O_NOFOLLOW`, which never leaves the directory either, since a single component that is no ".." can't.
+
+use std::{
+    ffi::CStr,
+    os::fd::{AsFd, OwnedFd},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    fs::{AtFlags, Mode, OFlags, ResolveFlags, fstat, openat, openat2, statat},
+    io::{Errno, Result},
+};
+
+use super::{Control, Fault, FileKind, Meta, RelativePath, error::looking};
+
+const BENEATH: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_XDEV);
+const ALWAYS: OFlags = OFlags::CLOEXEC
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NOCTTY);
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
+
+/// The kernel breaks a lease 45 s after somebody wants the file (fcntl(2), /proc/sys/fs/lease-break-time).
+const LEASE_BREAK: Duration = Duration::from_secs(60);
+const LEASE_POLL: Duration = Duration::from_millis(20);
+
+static OPENAT2_MISSING: AtomicBool = AtomicBool::new(false);
+
+/// Opens `path` beneath `root`.
+///
+/// # Errors
+/// `ELOOP` for a symlink, `EXDEV` for a mount point, and what open(2) says.
+pub fn open_path(root: impl AsFd, path: &RelativePath, flags: OFlags) -> Result<OwnedFd> {
+    if path.is_root() {
+        return openat(root, c".", flags | ALWAYS, Mode::empty());
+    }
+    if !OPENAT2_MISSING.load(Relaxed) {
+        match openat2_patiently(&root, path.as_bytes(), flags) {
+            Err(Errno::NOSYS | Errno::PERM) => {}
+            done => return done,
+        }
+    }
+    let mut components = path.components().peekable();
+    let mut directory = None::<OwnedFd>;
+    while let Some(name) = components.next() {
+        let parent = directory.as_ref().map_or_else(|| root.as_fd(), AsFd::as_fd);
+        let last = components.peek().is_none();
+        let flags = if last {
+            flags
+        } else {
+            OFlags::PATH | OFlags::DIRECTORY
+        };
+        directory = Some(open_component(parent, &name, flags)?);
+    }
+    directory.ok_or(Errno::NOENT)
+}
+
+/// Opens the entry `name`, a single component, of `directory`.
+///
+/// # Errors
+/// As [`open_path`].
+pub fn open_entry(directory: impl AsFd, name: &CStr, flags: OFlags) -> Result<OwnedFd> {
+    if !OPENAT2_MISSING.load(Relaxed) {
+        match openat2_patiently(&directory, name.to_bytes(), flags) {
+            Err(Errno::NOSYS | Errno::PERM) => {}
+            done => return done,
+        }
+    }
+    open_component(directory, name, flags)
+}
+
+/// Opens the directory `name` of `parent` for reading.
+///
+/// # Errors
+/// As [`open_path`].
+pub fn open_directory(parent: impl AsFd, name: &CStr) -> Result<OwnedFd> {
+    open_entry(parent, name, DIRECTORY)
+}
+
+/// Opens the regular file `name` of `directory` for reading, and nothing else. Never blocks for longer than a lease.
+///
+/// # Errors
+/// [`Fault::Changed`] if it is something else by now, [`Fault::Gone`] if it is no more.
+pub fn open_regular(
+    directory: impl AsFd,
+    name: &CStr,
+    control: &Control,
+) -> std::result::Result<(OwnedFd, Meta), Fault> {
+    let begun = Instant::now();
+    let file = loop {
+        // O_NONBLOCK: the entry may have become a fifo, whose open would wait for a writer for ever.
+        match open_entry(&directory, name, OFlags::RDONLY | OFlags::NONBLOCK) {
+            // Somebody holds a lease on the file (fcntl(2)); our attempt has told him to give it up.
+            Err(Errno::AGAIN) if begun.elapsed() < LEASE_BREAK => {
+                control.check()?;
+                thread::sleep(LEASE_POLL);
+            }
+            done => break done.map_err(looking("open"))?,
+        }
+    };
+    let meta = Meta::from(fstat(&file).map_err(looking("fstat"))?);
+    if meta.kind == FileKind::Regular {
+        Ok((file, meta))
+    } else {
+        Err(Fault::Changed)
+    }
+}
+
+/// EAGAIN means that a rename or mount elsewhere disturbed the kernel's check: it asks to be called again.
+fn openat2_patiently(root: impl AsFd, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
+    const ATTEMPTS: usize = 64;
+    let mut last = Errno::AGAIN;
+    for _ in 0..ATTEMPTS {
+        // Without O_NOFOLLOW, so that a symlink at the end is told apart (ELOOP) from what is no directory.
+        match openat2(
+            &root,
+            path,
+            flags | (ALWAYS - OFlags::NOFOLLOW),
+            Mode::empty(),
+            BENEATH,
+        ) {
+            Err(errno @ (Errno::AGAIN | Errno::INTR)) => last = errno,
+            done => return done,
+        }
+        if last == Errno::AGAIN && flags.contains(OFlags::NONBLOCK) {
+            // It may be a lease, which only time ends: the caller's affair.
+            break;
+        }
+    }
+    Err(last)
+}
+
+fn open_component(directory: impl AsFd, name: &CStr, flags: OFlags) -> Result<OwnedFd> {
+    let opened = match openat(&directory, name, flags | ALWAYS, Mode::empty()) {
+        // What O_DIRECTORY says of a symlink; openat2 says ELOOP.
+        Err(Errno::NOTDIR) if is_symlink(&directory, name) => return Err(Errno::LOOP),
+        done => done?,
+    };
+    if flags.contains(OFlags::DIRECTORY) {
+        let (inside, outside) = (Meta::from(fstat(&opened)?), Meta::from(fstat(&directory)?));
+        if inside.id.dev != outside.id.dev {
+            return Err(Errno::XDEV);
+        }
+    } else if flags.contains(OFlags::PATH) && Meta::from(fstat(&opened)?).kind == FileKind::Symlink
+    {
+        return Err(Errno::LOOP);
+    }
+    // EPERM may also be the file's own; only when the old way works was it the sandbox's.
+    OPENAT2_MISSING.store(true, Relaxed);
+    Ok(opened)
+}
+
+fn is_symlink(directory: impl AsFd, name: &CStr) -> bool {
+    let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+    stat.is_ok_and(|stat| Meta::from(stat).kind == FileKind::Symlink)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::{fs, os::unix::fs::symlink};
+
+    use rustix::fs::{CWD, open};
+
+    use super::*;
+
+    fn rooted() -> (tempfile::TempDir, OwnedFd) {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        fs::write(dir.path().join("a/file"), "x").unwrap();
+        symlink("/", dir.path().join("out")).unwrap();
+        symlink("b", dir.path().join("a/link")).unwrap();
+        let root = open(dir.path(), OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        (dir, root)
+    }
+
+    fn parse(path: &str) -> RelativePath {
+        RelativePath::parse(path.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn no_symlink_is_followed_wherever_it_stands() {
+        let (_dir, root) = rooted();
+        for path in ["out", "out/etc", "a/link"] {
+            assert_eq!(
+                open_path(&root, &parse(path), DIRECTORY).unwrap_err(),
+                Errno::LOOP,
+                "{path}"
+            );
+        }
+        assert!(open_path(&root, &parse("a/b"), DIRECTORY).is_ok());
+        assert_eq!(
+            open_path(&root, &parse("a/file/x"), DIRECTORY).unwrap_err(),
+            Errno::NOTDIR
+        );
+        assert_eq!(
+            open_path(&root, &parse("a/none"), DIRECTORY).unwrap_err(),
+            Errno::NOENT
+        );
+    }
+
+    #[test]
+    fn without_openat2_single_components_are_confined_as_well() {
+        let (_dir, root) = rooted();
+        for name in [c"out", c"none"] {
+            assert!(open_component(&root, name, DIRECTORY).is_err());
+        }
+        let a = open_component(&root, c"a", DIRECTORY).unwrap();
+        OPENAT2_MISSING.store(false, Relaxed);
+        assert!(open_component(&a, c"link", DIRECTORY).is_err());
+        assert!(
+            open_component(CWD, c"/proc", DIRECTORY).is_err(),
+            "another filesystem"
+        );
+        assert_eq!(
+            open_component(&root, c"out", OFlags::PATH).unwrap_err(),
+            Errno::LOOP
+        );
+        OPENAT2_MISSING.store(false, Relaxed);
+    }
+
+    #[test]
+    fn a_fifo_is_not_opened_as_a_file_and_does_not_block() {
+        let (_dir, root) = rooted();
+        rustix::fs::mkfifoat(&root, c"fifo", Mode::from_raw_mode(0o600)).unwrap();
+        let got = open_regular(&root, c"fifo", &Control::default());
+        assert_eq!(got.unwrap_err(), Fault::Changed);
+    }
+}

@@ -1,0 +1,110 @@
+//! One owner per volume.
+
+use std::{
+    fmt, fs,
+    os::fd::{AsFd, OwnedFd},
+    process,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use rustix::{
+    fs::{FlockOperation, Mode, OFlags, flock, fsync, ftruncate, openat},
+    io::{Errno, pwrite},
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{durable::read_file, layout::LOCK};
+
+/// Who holds a volume, as the lock file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Holder {
+    /// Its process id there.
+    pub pid: u32,
+    /// Its machine.
+    pub host: String,
+    /// New at every start of a process.
+    pub instance_id: Uuid,
+    /// Since when; seconds since 1970.
+    pub since: u64,
+}
+
+impl Holder {
+    /// This process.
+    #[must_use]
+    pub fn this(instance_id: Uuid) -> Self {
+        Self {
+            pid: process::id(),
+            host: fs::read_to_string("/proc/sys/kernel/hostname")
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
+            instance_id,
+            since: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.pid == 0 {
+            return f.write_str("one that has not said who it is");
+        }
+        write!(
+            f,
+            "process {} on {} (instance {}, since {} s after 1970)",
+            self.pid, self.host, self.instance_id, self.since
+        )
+    }
+}
+
+/// Why there is no lock.
+#[derive(Debug)]
+pub enum LockError {
+    /// Somebody else has it.
+    Held(Holder),
+    /// A system call failed.
+    System(&'static str, Errno),
+}
+
+/// Takes the lock in `root` for as long as the answer lives, and writes `holder` into it where that is possible. On a
+/// read-only volume without a lock file there is nothing to take, and no need.
+pub fn take(
+    root: impl AsFd,
+    holder: &Holder,
+    read_only: bool,
+) -> Result<Option<OwnedFd>, LockError> {
+    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let flags = flags
+        | if read_only {
+            OFlags::RDONLY
+        } else {
+            OFlags::RDWR | OFlags::CREATE
+        };
+    let file = match openat(&root, LOCK, flags, Mode::from_raw_mode(0o644)) {
+        Err(Errno::NOENT) if read_only => return Ok(None),
+        opened => opened.map_err(|errno| LockError::System("open", errno))?,
+    };
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => {
+            let holder = read_file(&root, LOCK).ok().flatten();
+            let holder = holder.and_then(|content| serde_json::from_slice(&content).ok());
+            return Err(LockError::Held(holder.unwrap_or_default()));
+        }
+        done => done.map_err(|errno| LockError::System("flock", errno))?,
+    }
+    if !read_only {
+        write_holder(&file, holder).map_err(|errno| LockError::System("write", errno))?;
+    }
+    Ok(Some(file))
+}
+
+fn write_holder(file: &OwnedFd, holder: &Holder) -> Result<(), Errno> {
+    let content = serde_json::to_vec(holder).unwrap_or_default();
+    ftruncate(file, 0)?;
+    pwrite(file, &content, 0)?;
+    fsync(file)
+}

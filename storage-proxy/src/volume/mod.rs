@@ -1,0 +1,41 @@
+//! A volume: a mounted filesystem that exactly one storage-proxy owns, and its layout on disk.
+//!
+//! ```text
+//! <volume root>/
+//!   volume.json            the volume's id, name and layout version; written once
+//!   lock                   locked by the storage-proxy that owns the volume, and says who that is
+//!   tree/<yy>/<zz>/<uuid>  the vfolders' own files; of a uuid that ends in …cdef, yy is "cd" and zz is "ef"
+//!   staging/<operation>/   work that is not published
+//!   trash/<operation>/     trees that are being destroyed
+//!   journal/<operation>    what a task needs to know after a restart
+//!   journal/epochs/<uuid>  the highest epoch under which a vfolder changed hands
+//! ```
+//!
+//! What appears in `tree/` appears whole, by one rename, after it is durable ([`publish`]); what leaves it leaves by one
+//! rename, into `trash/`.
+
+mod capacity;
+mod configured;
+mod contents;
+mod description;
+mod durable;
+mod epochs;
+mod error;
+mod init;
+mod journal;
+mod layout;
+mod lock;
+mod opened;
+mod publish;
+mod trash;
+
+pub use capacity::{Capacity, Health};
+pub use configured::Volume;
+pub use contents::{Area, Found};
+pub use description::{Description, LAYOUT};
+pub use error::{OpenError, VolumeError};
+pub use init::{InitError, init};
+pub use layout::tree_path;
+pub use lock::Holder;
+pub use opened::OpenVolume;
+pub use publish::Staging;

@@ -1,0 +1,204 @@
+//! A volume that is open: its handles and its lock.
+
+use std::{
+    ffi::CString,
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{
+        AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, fstatvfs, ioctl_ficlone, open, openat,
+        statat, unlinkat,
+    },
+    io::{Errno, write},
+};
+use uuid::Uuid;
+
+use super::{
+    Description, Holder, LAYOUT, OpenError, VolumeError,
+    durable::{make_directory, read_file},
+    error::on,
+    layout::{DESCRIPTION, FAN_OUT_MODE, JOURNAL, STAGING, TRASH, TREE, fan_out, tree_path},
+    lock::{self, LockError},
+};
+use crate::tree::{
+    Meta, RelativePath, TreeRoot,
+    meta::FileId,
+    open::{open_directory, open_path},
+};
+
+/// An open volume. Its lock is held until this is dropped.
+#[derive(Debug)]
+pub struct OpenVolume {
+    pub(super) description: Description,
+    pub(super) root: OwnedFd,
+    pub(super) tree: OwnedFd,
+    pub(super) staging: OwnedFd,
+    pub(super) trash: OwnedFd,
+    pub(super) journal: OwnedFd,
+    pub(super) reflink: bool,
+    identity: FileId,
+    opened_read_only: bool,
+    _lock: Option<OwnedFd>,
+}
+
+impl OpenVolume {
+    /// Opens the volume `name` at `path` and locks it.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(path: &Path, name: &str, holder: &Holder) -> Result<Self, OpenError> {
+        let system = |call| {
+            move |errno| OpenError::System {
+                path: path.to_owned(),
+                call,
+                errno,
+            }
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = open(path, flags, Mode::empty())
+            .map_err(|errno| OpenError::Missing(path.to_owned(), errno))?;
+        let description = describe(&root, path)?;
+        if description.layout != LAYOUT {
+            return Err(OpenError::OtherLayout {
+                path: path.to_owned(),
+                found: description.layout,
+                known: LAYOUT,
+            });
+        }
+        if description.name != name {
+            let (found, wanted) = (description.name, name.to_owned());
+            return Err(OpenError::OtherName {
+                path: path.to_owned(),
+                found,
+                wanted,
+            });
+        }
+        let identity =
+            statat(&root, DESCRIPTION, AtFlags::SYMLINK_NOFOLLOW).map_err(system("stat"))?;
+        let read_only = is_read_only(&root).map_err(system("statvfs"))?;
+        let lock = lock::take(&root, holder, read_only).map_err(|error| match error {
+            LockError::Held(holder) => OpenError::Held {
+                path: path.to_owned(),
+                holder,
+            },
+            LockError::System(call, errno) => system(call)(errno),
+        })?;
+        let directory = |name: &str| {
+            open_path(
+                &root,
+                &RelativePath::parse(name.as_bytes()).unwrap_or(RelativePath::root()),
+                flags,
+            )
+            .map_err(|errno| OpenError::System {
+                path: path.join(name),
+                call: "open",
+                errno,
+            })
+        };
+        let staging = directory(STAGING)?;
+        Ok(Self {
+            tree: directory(TREE)?,
+            trash: directory(TRASH)?,
+            journal: directory(JOURNAL)?,
+            reflink: !read_only && can_reflink(&staging),
+            staging,
+            description,
+            root,
+            identity: Meta::from(identity).id,
+            opened_read_only: read_only,
+            _lock: lock,
+        })
+    }
+
+    /// What volume.json says.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// Whether `path` still leads here, and as writable as it was: after an unmount it leads to what was below.
+    pub(super) fn is_still_at(&self, path: &Path) -> bool {
+        let found = statat(CWD, path.join(DESCRIPTION), AtFlags::SYMLINK_NOFOLLOW);
+        found.is_ok_and(|stat| Meta::from(stat).id == self.identity)
+            && is_read_only(&self.root).is_ok_and(|now| now || !self.opened_read_only)
+    }
+
+    /// Whether it can't be written now.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        is_read_only(&self.root).unwrap_or(true)
+    }
+
+    /// The tree of a vfolder, if it has one.
+    ///
+    /// # Errors
+    /// [`VolumeError::NotATree`], and what open(2) says.
+    pub fn tree(&self, vfolder: Uuid) -> Result<Option<TreeRoot>, VolumeError> {
+        let whole = tree_path(vfolder);
+        let [yy, zz] = fan_out(vfolder);
+        let path = RelativePath::parse(format!("{yy}/{zz}/{vfolder}").as_bytes())
+            .map_err(|_| VolumeError::NotATree(whole.clone()))?;
+        match open_path(&self.tree, &path, OFlags::RDONLY | OFlags::DIRECTORY) {
+            Ok(directory) => Ok(Some(TreeRoot::new(directory))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Err(VolumeError::NotATree(whole)),
+            Err(errno) => Err(on(&whole, "open")(errno)),
+        }
+    }
+
+    /// The directory that contains a vfolder's tree, if it is there.
+    pub(super) fn tree_parent(&self, vfolder: Uuid) -> Result<Option<OwnedFd>, VolumeError> {
+        let mut directory = None::<OwnedFd>;
+        for name in fan_out(vfolder) {
+            let parent = directory
+                .as_ref()
+                .map_or_else(|| self.tree.as_fd(), AsFd::as_fd);
+            match open_directory(parent, &CString::new(name).unwrap_or_default()) {
+                Ok(opened) => directory = Some(opened),
+                Err(Errno::NOENT) => return Ok(None),
+                Err(errno) => return Err(on(&tree_path(vfolder), "open")(errno)),
+            }
+        }
+        Ok(directory)
+    }
+
+    /// The directory that contains a vfolder's tree; made if it is missing.
+    pub(super) fn make_tree_parent(&self, vfolder: Uuid) -> Result<OwnedFd, VolumeError> {
+        let [yy, zz] = fan_out(vfolder).map(|name| CString::new(name).unwrap_or_default());
+        let failed = on(TREE, "mkdir");
+        let outer = make_directory(&self.tree, &yy, FAN_OUT_MODE).map_err(&failed)?;
+        make_directory(outer, &zz, FAN_OUT_MODE).map_err(failed)
+    }
+}
+
+fn describe(root: &OwnedFd, path: &Path) -> Result<Description, OpenError> {
+    let unreadable = |why: String| OpenError::Unreadable(PathBuf::from(path), why);
+    let content = read_file(root, DESCRIPTION)
+        .map_err(|errno| unreadable(errno.to_string()))?
+        .ok_or_else(|| OpenError::NotInitialised(path.to_owned()))?;
+    serde_json::from_slice(&content).map_err(|error| unreadable(error.to_string()))
+}
+
+fn is_read_only(root: &OwnedFd) -> Result<bool, Errno> {
+    Ok(fstatvfs(root)?.f_flag.contains(StatVfsMountFlags::RDONLY))
+}
+
+/// Tries it with two small files.
+fn can_reflink(staging: &OwnedFd) -> bool {
+    let names = [".reflink-probe-1", ".reflink-probe-2"];
+    let attempt = || -> Result<(), Errno> {
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let [from, to] = names.map(|name| openat(staging, name, flags, Mode::RUSR | Mode::WUSR));
+        let (from, to) = (from?, to?);
+        write(&from, &[1; 4096])?;
+        ioctl_ficlone(to, from)
+    };
+    let can = attempt().is_ok();
+    for name in names {
+        let _ = unlinkat(staging, name, AtFlags::empty());
+    }
+    can
+}

@@ -1,0 +1,142 @@
+//! From staging to the place where a tree is seen: made durable first, then renamed once.
+
+use std::{
+    ffi::CString,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use rustix::{
+    fs::{Mode, fchmod, fsync, mkdirat, syncfs},
+    io::Errno,
+};
+use uuid::Uuid;
+
+use super::{
+    OpenVolume, VolumeError,
+    durable::{make_directory, rename_to_free},
+    error::on,
+    layout::STAGING,
+};
+use crate::tree::open::open_directory;
+
+/// In staging/<operation>/: the tree to be published.
+const STAGED_TREE: &str = "tree";
+/// In staging/<operation>/: the names that hard-linked files have meanwhile.
+const STAGED_LINKS: &str = "links";
+
+/// staging/<operation>/, empty at first.
+#[derive(Debug)]
+pub struct Staging {
+    operation: Uuid,
+    directory: OwnedFd,
+    links: OwnedFd,
+}
+
+impl Staging {
+    /// Where to put the tree: under [`Staging::tree_name`] in here.
+    #[must_use]
+    pub fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// The tree's name while it is staged.
+    #[must_use]
+    pub fn tree_name(&self) -> CString {
+        CString::new(STAGED_TREE).unwrap_or_default()
+    }
+
+    /// For the names that hard-linked files have meanwhile.
+    #[must_use]
+    pub fn links(&self) -> BorrowedFd<'_> {
+        self.links.as_fd()
+    }
+
+    /// Makes an empty tree of that mode, durable.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    pub fn make_empty_tree(&self, mode: u32) -> Result<(), VolumeError> {
+        let name = self.tree_name();
+        let made = mkdirat(&self.directory, &name, Mode::RWXU)
+            .and_then(|()| open_directory(&self.directory, &name));
+        made.and_then(|tree| {
+            fchmod(&tree, Mode::from_bits_truncate(mode)).and_then(|()| fsync(tree))
+        })
+        .and_then(|()| fsync(&self.directory))
+        .map_err(on(STAGING, "mkdir"))
+    }
+}
+
+impl OpenVolume {
+    /// Begins a staging; there must be none of this operation.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    pub fn begin_staging(&self, operation: Uuid) -> Result<Staging, VolumeError> {
+        let name = CString::new(operation.to_string()).unwrap_or_default();
+        mkdirat(&self.staging, &name, Mode::RWXU).map_err(on(STAGING, "mkdir"))?;
+        let directory = open_directory(&self.staging, &name).map_err(on(STAGING, "open"))?;
+        let links = CString::new(STAGED_LINKS).unwrap_or_default();
+        let links = make_directory(&directory, &links, 0o700).map_err(on(STAGING, "mkdir"))?;
+        Ok(Staging {
+            operation,
+            directory,
+            links,
+        })
+    }
+
+    /// Makes all that was written to the volume durable.
+    ///
+    /// # Errors
+    /// Those of syncfs(2), which tells of every failed write since the volume was opened.
+    pub fn sync(&self) -> Result<(), VolumeError> {
+        syncfs(&self.staging).map_err(on(STAGING, "syncfs"))
+    }
+
+    /// Where the tree of `vfolder` will be published. To be asked for before [`OpenVolume::sync`], so that publishing
+    /// itself is one rename.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    pub fn prepare_place(&self, vfolder: Uuid) -> Result<OwnedFd, VolumeError> {
+        self.make_tree_parent(vfolder)
+    }
+
+    /// Renames the staged tree to `place`, as the tree of `vfolder`. Durable when it returns; if that fails, the tree is
+    /// taken back.
+    ///
+    /// # Errors
+    /// [`VolumeError::TreeExists`], and those of the calls.
+    pub fn publish(
+        &self,
+        staging: &Staging,
+        place: &OwnedFd,
+        vfolder: Uuid,
+    ) -> Result<(), VolumeError> {
+        let name = vfolder.to_string();
+        match rename_to_free(&staging.directory, STAGED_TREE, place, &name) {
+            Err(Errno::EXIST | Errno::NOTEMPTY) => return Err(VolumeError::TreeExists),
+            done => done.map_err(on(STAGING, "rename"))?,
+        }
+        let durable = fsync(place).and_then(|()| fsync(&staging.directory));
+        durable.map_err(|errno| {
+            let back = rename_to_free(place, &name, &staging.directory, STAGED_TREE);
+            if let Err(error) = back {
+                tracing::error!(%vfolder, operation = %staging.operation, %error, "published, but perhaps not durable");
+            }
+            on(STAGING, "fsync")(errno)
+        })
+    }
+
+    /// Makes durable that the tree of `vfolder` is there: it may have been published right before a power cut of which
+    /// only the rename survived in memory.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    pub fn settle_tree(&self, vfolder: Uuid) -> Result<(), VolumeError> {
+        match self.tree_parent(vfolder)? {
+            Some(parent) => fsync(parent).map_err(on(STAGING, "fsync")),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What several tests need.
+
+use std::{
+    ffi::CString,
+    fs,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustix::fs::{Mode, OFlags, open};
+use tempfile::TempDir;
+use uuid::Uuid;
+use vfolder_storage_proxy::{
+    task::{TaskSpec, Tasks, VolumeConfig, Work},
+    tree::{CloneTarget, Control, TreeError, clone_tree, remove_tree},
+    volume::{Holder, Volume, init, tree_path},
+};
+
+/// A directory handle.
+pub fn directory(path: &Path) -> OwnedFd {
+    open(
+        path,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .unwrap()
+}
+
+pub fn c(name: impl AsRef<[u8]>) -> CString {
+    CString::new(name.as_ref()).unwrap()
+}
+
+/// Clones `source` to `parent`/`name`; links meanwhile in `parent`/.links.
+pub fn clone(source: &Path, parent: &Path, name: &str, control: &Control) -> Result<(), TreeError> {
+    let links = parent.join(".links");
+    fs::create_dir_all(&links).unwrap();
+    let (source, target, scratch) = (directory(source), directory(parent), directory(&links));
+    let name = c(name);
+    let target = CloneTarget {
+        parent: target.as_fd(),
+        name: &name,
+        links: scratch.as_fd(),
+    };
+    let cloned = clone_tree(source.as_fd(), target, control);
+    if cloned.is_ok() {
+        assert_eq!(
+            fs::read_dir(&links).unwrap().count(),
+            0,
+            "names of hard links are left"
+        );
+    }
+    cloned
+}
+
+pub fn remove(path: &Path, control: &Control) -> Result<(), TreeError> {
+    let parent = directory(path.parent().unwrap());
+    remove_tree(
+        parent.as_fd(),
+        &c(path.file_name().unwrap().as_bytes()),
+        control,
+    )
+}
+
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Pseudo-random numbers that are the same in every run (Knuth's MMIX constants).
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % sides
+    }
+}
+
+/// A volume in a temporary directory, and its tasks.
+pub struct Rig {
+    pub dir: TempDir,
+    pub volume: Arc<Volume>,
+    pub tasks: Tasks,
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        init(&dir.path().join("v"), "v").unwrap();
+        Self::on(dir)
+    }
+
+    /// As after a restart.
+    pub fn on(dir: TempDir) -> Self {
+        let volume = Arc::new(Volume::new(
+            "v",
+            dir.path().join("v"),
+            Holder::this(Uuid::new_v4()),
+        ));
+        volume.open_at_start().unwrap();
+        let tasks = Tasks::new(vec![VolumeConfig {
+            volume: Arc::clone(&volume),
+            max_tasks: 2,
+        }]);
+        Self { dir, volume, tasks }
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.dir.path().join("v")
+    }
+
+    pub fn tree(&self, vfolder: Uuid) -> PathBuf {
+        self.root().join(tree_path(vfolder))
+    }
+
+    /// A tree with a few hundred entries, made without any task.
+    pub fn fill(&self, vfolder: Uuid) -> PathBuf {
+        let root = self.tree(vfolder);
+        for directory in 0..20 {
+            let directory = root.join(format!("d{directory}/sub"));
+            fs::create_dir_all(&directory).unwrap();
+            for file in 0..15 {
+                fs::write(
+                    directory.join(format!("f{file}")),
+                    format!("content {file}"),
+                )
+                .unwrap();
+            }
+            fs::hard_link(directory.join("f0"), directory.join("link")).unwrap();
+        }
+        root
+    }
+
+    pub fn spec(&self, work: Work) -> TaskSpec {
+        TaskSpec {
+            volume: "v".into(),
+            epoch: 1,
+            work,
+        }
+    }
+
+    /// How many entries one of the volume's directories has.
+    pub fn count(&self, area: &str) -> usize {
+        let entries = fs::read_dir(self.root().join(area)).unwrap();
+        entries
+            .filter(|entry| entry.as_ref().unwrap().file_name() != "epochs")
+            .count()
+    }
+}

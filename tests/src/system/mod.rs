@@ -1,0 +1,10 @@
+//! A whole system: a database, volumes, a storage-proxy and a manager.
+
+mod builder;
+mod doctor;
+mod running;
+mod settings;
+
+pub use builder::SystemBuilder;
+pub use running::System;
+pub use settings::{Settings, Volume};

@@ -1,0 +1,30 @@
+//! The end-to-end tests: every file here is one subject.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "that is how a test fails"
+)]
+
+mod bad_input;
+mod bad_requests;
+mod clones;
+mod credentials;
+mod history;
+mod kills;
+mod life;
+mod matrix;
+mod names;
+mod operations;
+mod pages;
+mod permissions;
+mod races;
+mod raw;
+mod requests;
+mod schema;
+mod staged;
+mod time;
+mod volumes;
+mod watch;
+mod wire;
