@@ -1,5 +1,8 @@
 """A Python client made from reflection alone: rich errors, compression, deadlines, streams."""
 
+import os
+import re
+
 import grpc
 import pytest
 
@@ -11,7 +14,7 @@ VFOLDERS = "vfolder.v1.VFolderService"
 
 @pytest.fixture
 def vfolder(api, alice, request):
-    name = request.node.name.replace("test_", "")[:60]
+    name = re.sub(r"\W", "-", request.node.name)[-60:].strip("-")
     return api.call(f"{VFOLDERS}/CreateVFolder", {"vfolder": {"name": name}}, metadata=alice)
 
 
@@ -64,8 +67,7 @@ def test_a_status_that_needs_somebody_to_act_says_which_would_do(api, alice, vfo
 
 def test_a_status_that_ends_by_itself_says_when_to_try_again(api, system, alice, vfolder):
     # Enough work that the rename comes while it is going on.
-    tree = system["volume"]
-    fill(f"{tree}/tree/{vfolder.id[-4:-2]}/{vfolder.id[-2:]}/{vfolder.id}")
+    fill(f"{system['volume']}/tree/{vfolder.id[-4:-2]}/{vfolder.id[-2:]}/{vfolder.id}")
     clone = {"source_id": vfolder.id, "vfolder": {"name": "a-slow-copy"}}
     operation = api.call(f"{VFOLDERS}/CloneVFolder", clone, metadata=alice)
     rename = {
@@ -144,8 +146,6 @@ def test_an_unknown_method_is_unimplemented(channel, alice):
 
 
 def fill(tree):
-    import os
-
     for number in range(200):
         directory = f"{tree}/{number}"
         os.mkdir(directory)

@@ -90,6 +90,9 @@ where
         Box::pin(async move {
             let started = Instant::now();
             let path = request.uri().path().to_owned();
+            if !is_grpc(request.headers()) {
+                return Ok(not_grpc());
+            }
             let answer = match gate.admit(request).await {
                 Ok(Passage::Handle(request)) => return inner.call(request).await,
                 Ok(Passage::Forward(admitted, request)) => {
@@ -118,7 +121,7 @@ enum Finding {
 }
 
 impl Gate {
-    async fn admit(&self, mut request: Request<Body>) -> Result<Passage, Refusal> {
+    async fn admit(&self, request: Request<Body>) -> Result<Passage, Refusal> {
         let path = request.uri().path();
         let Some(rule) = self.rules.get(path) else {
             return Err(Refusal::new(
@@ -128,41 +131,54 @@ impl Gate {
                 ),
             ));
         };
-        if rule.public {
-            return Ok(Passage::Handle(request));
-        }
-        let caller = self.verifier.caller(request.headers())?;
-        if rule.admin && !caller.admin {
+        let caller = if rule.public {
+            None
+        } else {
+            Some(self.verifier.caller(request.headers())?)
+        };
+        if rule.admin && !caller.as_ref().is_some_and(|c| c.admin) {
             return Err(Refusal::new(
                 Reason::PermissionTooSmall,
                 "this is for administrators: the token has to say role \"admin\"",
             ));
         }
-        let Some(target) = &rule.target else {
-            request.extensions_mut().insert(caller);
+        if rule.target.is_none() && rule.client_streaming {
+            // Nothing to look for, and perhaps nothing to read yet.
+            let mut request = request;
+            if let Some(caller) = caller {
+                request.extensions_mut().insert(caller);
+            }
             return Ok(Passage::Handle(request));
-        };
+        }
         let (parts, body) = request.into_parts();
         let first = self.first_message(&parts.headers, body).await?;
-        let asked = DynamicMessage::decode(target.input.clone(), first.message).map_err(|e| {
+        // Decoded for every RPC, so that what is malformed is refused in one way.
+        let asked = DynamicMessage::decode(rule.input.clone(), first.message).map_err(|e| {
             Refusal::new(
                 Reason::MessageMalformed,
-                format!("the message is no {}: {e}", target.input.full_name()),
+                format!("the message is no {}: {e}", rule.input.full_name()),
             )
         })?;
-        let finding = self.look(rule, target, &caller, &asked).await?;
         let mut request = Request::from_parts(parts, first.body);
+        let Some(caller) = caller else {
+            return Ok(Passage::Handle(request));
+        };
+        let finding = match &rule.target {
+            Some(target) => Some(self.look(rule, target, &caller, &asked).await?),
+            None => None,
+        };
         request.extensions_mut().insert(caller);
         match finding {
-            Finding::Admitted(admitted) if rule.forwarded => {
+            Some(Finding::Admitted(admitted)) if rule.forwarded => {
                 return Ok(Passage::Forward(admitted, request));
             }
-            Finding::Admitted(admitted) => {
+            Some(Finding::Admitted(admitted)) => {
                 request.extensions_mut().insert(*admitted);
             }
-            Finding::Absent(absent) => {
+            Some(Finding::Absent(absent)) => {
                 request.extensions_mut().insert(*absent);
             }
+            None => {}
         }
         Ok(Passage::Handle(request))
     }
@@ -297,6 +313,19 @@ fn timeout_of(headers: &HeaderMap) -> Option<Duration> {
         "n" => Duration::from_nanos(number),
         _ => return None,
     })
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|t| t.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// As gRPC over HTTP/2 has it: 415 to what is not gRPC.
+fn not_grpc() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = http::StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    response
 }
 
 fn refused(refusal: Refusal) -> Response<Body> {

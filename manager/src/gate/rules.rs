@@ -26,6 +26,10 @@ pub struct Rule {
     pub admin: bool,
     /// The storage-proxy of the vfolder's volume implements it.
     pub forwarded: bool,
+    /// The request's message.
+    pub input: MessageDescriptor,
+    /// The client may send many messages, and none at first.
+    pub client_streaming: bool,
 }
 
 /// The part of a rule that is about a vfolder.
@@ -41,8 +45,6 @@ pub struct Target {
     pub field: String,
     /// Where a request with `allow_missing` has nothing left to do.
     pub settled: Vec<Status>,
-    /// The request's message.
-    pub input: MessageDescriptor,
 }
 
 /// Why the rules are not complete. The manager does not start.
@@ -182,8 +184,7 @@ fn interpret(
                 "" => "vfolder_id",
                 field => field,
             };
-            let input = method.input();
-            check_field(&input, field).map_err(wrong)?;
+            check_field(&method.input(), field).map_err(wrong)?;
             Some(Target {
                 access,
                 permission,
@@ -191,7 +192,6 @@ fn interpret(
                     .unwrap_or(permission),
                 field: field.to_owned(),
                 settled: admission.settled().filter_map(status).collect(),
-                input,
             })
         }
         None => return Err(wrong("the rule names no access kind".into())),
@@ -210,6 +210,8 @@ fn interpret(
         public: admission.public,
         admin: admission.admin,
         forwarded,
+        input: method.input(),
+        client_streaming: method.is_client_streaming(),
     })
 }
 

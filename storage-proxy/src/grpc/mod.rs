@@ -1,6 +1,6 @@
 //! gRPC, thin: requests are checked and turned into calls, results and errors into messages.
 //!
-//! Every call of StorageService carries a service token, every call of FileService a grant ([`auth`]); health and
+//! Every call of StorageService carries a service token, every call of FileService a grant (`auth`); health and
 //! reflection are public.
 
 mod auth;

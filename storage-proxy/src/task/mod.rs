@@ -1,8 +1,8 @@
 //! Work on whole trees: tasks, keyed by the id of the manager's operation.
 //!
-//! Each step of a task may be repeated. Asking for a task again attaches to it while it runs ([`registry`]), answers with
+//! Each step of a task may be repeated. Asking for a task again attaches to it while it runs (`registry`), answers with
 //! its outcome once it has ended, and, after a restart, decides from what is on disk whether it is done, and else does
-//! it ([`work`]). Whether a wish to cancel or the publication came first is decided under one lock ([`phase`]).
+//! it (`work`). Whether a wish to cancel or the publication came first is decided under one lock (`phase`).
 
 mod cancel;
 mod epochs;

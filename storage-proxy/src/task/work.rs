@@ -11,7 +11,7 @@ use super::{
     spec::{Record, Totals},
 };
 use crate::{
-    tree::{CloneTarget, Progress, TreeError, clone_tree, usage},
+    tree::{CloneTarget, Control, Progress, TreeError, clone_tree, usage},
     volume::{OpenVolume, Staging, VolumeError},
 };
 
@@ -144,14 +144,18 @@ impl Job<'_> {
             name: &name,
             links: staging.links(),
         };
+        let scan = Control::default();
         thread::scope(|scope| {
-            // The totals only serve the progress: whatever keeps them from being known, the copy will meet too.
+            // The totals only serve the progress: whatever keeps them from being known, the copy
+            // will meet too.
             scope.spawn(|| {
-                if let Ok(all) = usage(source.as_fd(), control) {
+                if let Ok(all) = usage(source.as_fd(), &scan) {
                     control.set_totals(all.entries, all.bytes);
                 }
             });
-            clone_tree(source.as_fd(), target, control)
+            let cloned = clone_tree(source.as_fd(), target, control);
+            scan.stop();
+            cloned
         })
         .map_err(|error| self.interrupted(error))
     }

@@ -116,16 +116,16 @@ pub fn open_regular(
 /// EAGAIN means that a rename or mount elsewhere disturbed the kernel's check: it asks to be called again.
 fn openat2_patiently(root: impl AsFd, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
     const ATTEMPTS: usize = 64;
+    // Strict where open(2) is lenient: with O_PATH, openat2(2) refuses (EINVAL) flags that have no effect.
+    let always = if flags.contains(OFlags::PATH) {
+        OFlags::CLOEXEC
+    } else {
+        ALWAYS - OFlags::NOFOLLOW
+    };
     let mut last = Errno::AGAIN;
     for _ in 0..ATTEMPTS {
         // Without O_NOFOLLOW, so that a symlink at the end is told apart (ELOOP) from what is no directory.
-        match openat2(
-            &root,
-            path,
-            flags | (ALWAYS - OFlags::NOFOLLOW),
-            Mode::empty(),
-            BENEATH,
-        ) {
+        match openat2(&root, path, flags | always, Mode::empty(), BENEATH) {
             Err(errno @ (Errno::AGAIN | Errno::INTR)) => last = errno,
             done => return done,
         }
@@ -201,6 +201,7 @@ mod tests {
             open_path(&root, &parse("a/file/x"), DIRECTORY).unwrap_err(),
             Errno::NOTDIR
         );
+        assert!(open_path(&root, &parse("a/b"), OFlags::PATH | OFlags::DIRECTORY).is_ok());
         assert_eq!(
             open_path(&root, &parse("a/none"), DIRECTORY).unwrap_err(),
             Errno::NOENT

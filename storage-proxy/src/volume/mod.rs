@@ -11,7 +11,7 @@
 //!   journal/epochs/<uuid>  the highest epoch under which a vfolder changed hands
 //! ```
 //!
-//! What appears in `tree/` appears whole, by one rename, after it is durable ([`publish`]); what leaves it leaves by one
+//! What appears in `tree/` appears whole, by one rename, after it is durable (`publish`); what leaves it leaves by one
 //! rename, into `trash/`.
 
 mod capacity;

@@ -24,7 +24,7 @@ const STAGED_TREE: &str = "tree";
 /// In staging/<operation>/: the names that hard-linked files have meanwhile.
 const STAGED_LINKS: &str = "links";
 
-/// staging/<operation>/, empty at first.
+/// The `staging/<operation>/` of an operation, empty at first.
 #[derive(Debug)]
 pub struct Staging {
     operation: Uuid,

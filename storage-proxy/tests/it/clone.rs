@@ -133,7 +133,8 @@ fn build(root: &Path) {
         ("setuid", 0o4755),
         ("setgid", 0o2755),
         ("both", 0o6711),
-        ("none", 0),
+        // Only root can read it afterwards.
+        ("none", if is_root() { 0 } else { 0o400 }),
         ("sticky", 0o1644),
     ] {
         let path = owned.join(name);

@@ -11,9 +11,12 @@
 mod clone;
 mod crash;
 mod deep;
+mod full;
 mod list;
 mod mkdir;
 mod oracle;
+mod proxy;
+mod public;
 mod racing_writer;
 mod remove;
 mod service;

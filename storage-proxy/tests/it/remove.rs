@@ -53,7 +53,7 @@ fn neither_modes_nor_flags_keep_a_tree() {
     fs::create_dir_all(tree.join("locked/in")).unwrap();
     fs::write(tree.join("locked/in/file"), "x").unwrap();
     for path in ["locked/in", "locked"] {
-        fs::set_permissions(tree.join(path), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(tree.join(path), fs::Permissions::from_mode(0o0)).unwrap();
     }
     if is_root() {
         fs::create_dir_all(tree.join("fixed")).unwrap();

@@ -1,210 +1,21 @@
 //! The served process, over the wire.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path};
 
-use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
 use tokio_stream::StreamExt as _;
-use tonic::{Code, Request, Status, transport::Channel};
-use tonic_types::StatusExt as _;
+use tonic::{Code, Request};
 use uuid::Uuid;
-use vfolder_common::token::{GRANT_HEADER, Grant, GrantMode, SERVICE_HEADER, SharedSecret};
+use vfolder_common::token::{GRANT_HEADER, GrantMode, SERVICE_HEADER};
 use vfolder_proto::{
     storage::{
         CancelTaskRequest, CloneTree, CreateTree, ForgetTaskRequest, GetTreeUsageRequest,
         GetVolumeRequest, HandshakeRequest, ListVolumeContentsRequest, PurgeTree, RunTaskRequest,
-        StatTreeRequest, StorageVolumeState, TaskOutcome, run_task_request::Task,
-        run_task_response::News, storage_service_client::StorageServiceClient,
+        StatTreeRequest, StorageVolumeState, run_task_request::Task,
     },
-    v1::{
-        CreateDirectoryRequest, FileType, ListFilesRequest, file_service_client::FileServiceClient,
-    },
+    v1::{CreateDirectoryRequest, FileType, ListFilesRequest},
 };
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_storage-proxy");
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Proxy {
-    dir: TempDir,
-    process: Child,
-    channel: Channel,
-    secret: SharedSecret,
-}
-
-fn set_up() -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().to_str().unwrap();
-    fs::write(dir.path().join("secret"), SECRET).unwrap();
-    let config = format!(
-        "listen = \"127.0.0.1:0\"\nsecret_file = \"{path}/secret\"\n\
-         [[volumes]]\nname = \"v\"\npath = \"{path}/v\"\n\
-         [[volumes]]\nname = \"gone\"\npath = \"{path}/gone\"\n"
-    );
-    fs::write(dir.path().join("config.toml"), config).unwrap();
-    let made = Command::new(PROGRAM)
-        .args(["volume", "init", "--name", "v", &format!("{path}/v")])
-        .output()
-        .unwrap();
-    assert!(made.status.success(), "{made:?}");
-    dir
-}
-
-fn serve(dir: &Path) -> Child {
-    let mut command = Command::new(PROGRAM);
-    command
-        .arg("serve")
-        .arg("--config")
-        .arg(dir.join("config.toml"))
-        .arg("--addr-file")
-        .arg(dir.join("addr"));
-    command.stderr(Stdio::piped()).spawn().unwrap()
-}
-
-impl Proxy {
-    async fn start() -> Self {
-        Self::start_in(set_up()).await
-    }
-
-    async fn start_in(dir: TempDir) -> Self {
-        let _ = fs::remove_file(dir.path().join("addr"));
-        let mut process = serve(dir.path());
-        let begun = Instant::now();
-        let address = loop {
-            if let Ok(address) = fs::read_to_string(dir.path().join("addr")) {
-                break address;
-            }
-            assert!(process.try_wait().unwrap().is_none(), "it ended");
-            assert!(begun.elapsed() < PATIENCE, "it does not listen");
-            thread::sleep(Duration::from_millis(5));
-        };
-        let channel = Channel::from_shared(format!("http://{address}"))
-            .unwrap()
-            .connect()
-            .await
-            .unwrap();
-        Self {
-            dir,
-            process,
-            channel,
-            secret: SharedSecret::new(SECRET.as_bytes()).unwrap(),
-        }
-    }
-
-    fn stop(mut self) -> TempDir {
-        kill_process(Pid::from_child(&self.process), Signal::TERM).unwrap();
-        let begun = Instant::now();
-        let ended = loop {
-            if let Some(ended) = self.process.try_wait().unwrap() {
-                break ended;
-            }
-            assert!(begun.elapsed() < PATIENCE, "it does not stop");
-            thread::sleep(Duration::from_millis(5));
-        };
-        assert!(ended.success(), "{ended}");
-        std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
-    }
-
-    fn storage(&self) -> StorageServiceClient<Channel> {
-        StorageServiceClient::new(self.channel.clone())
-    }
-
-    fn files(&self) -> FileServiceClient<Channel> {
-        FileServiceClient::new(self.channel.clone())
-    }
-
-    fn signed<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        let token = self.secret.sign_service_token().unwrap();
-        request
-            .metadata_mut()
-            .insert(SERVICE_HEADER, token.parse().unwrap());
-        request
-    }
-
-    fn granted<T>(&self, vfolder: Uuid, mode: GrantMode, message: T) -> Request<T> {
-        let grant = Grant {
-            vfolder,
-            volume: "v".into(),
-            mode,
-            epoch: 1,
-            subject: "u".into(),
-        };
-        let mut request = Request::new(message);
-        let token = self
-            .secret
-            .sign_grant(&grant, Duration::from_secs(60))
-            .unwrap();
-        request
-            .metadata_mut()
-            .insert(GRANT_HEADER, token.parse().unwrap());
-        request
-    }
-
-    async fn run(&self, operation: Uuid, task: Task) -> Result<TaskOutcome, Status> {
-        let request = RunTaskRequest {
-            operation_id: operation.to_string(),
-            volume: "v".into(),
-            epoch: 1,
-            task: Some(task),
-        };
-        let mut news = self
-            .storage()
-            .run_task(self.signed(request))
-            .await?
-            .into_inner();
-        while let Some(one) = news.next().await {
-            if let Some(News::Outcome(outcome)) = one?.news {
-                return Ok(outcome);
-            }
-        }
-        panic!("the stream ended without an outcome");
-    }
-
-    async fn create(&self) -> Uuid {
-        let vfolder = Uuid::now_v7();
-        let task = Task::CreateTree(CreateTree {
-            vfolder_id: vfolder.to_string(),
-        });
-        assert_eq!(self.run(Uuid::now_v7(), task).await.unwrap().failure, None);
-        vfolder
-    }
-
-    fn tree(&self, vfolder: Uuid) -> PathBuf {
-        self.dir
-            .path()
-            .join("v")
-            .join(vfolder_storage_proxy::volume::tree_path(vfolder))
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn refused<T: std::fmt::Debug>(answer: Result<T, Status>) -> (Code, String) {
-    let status = answer.unwrap_err();
-    let info = status
-        .get_details_error_info()
-        .unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
-    (status.code(), info.reason)
-}
-
-fn wrong_fields<T: std::fmt::Debug>(answer: Result<T, Status>) -> Vec<String> {
-    let status = answer.unwrap_err();
-    assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
-    let fields = status.get_details_bad_request().unwrap().field_violations;
-    fields.into_iter().map(|one| one.field).collect()
-}
+use crate::proxy::{Proxy, refused, serve, wrong_fields};
 
 #[tokio::test]
 async fn a_vfolders_trees_are_made_used_copied_and_destroyed() {
@@ -521,7 +332,8 @@ async fn volumes_tell_how_they_are() {
     );
 }
 
-#[tokio::test]
+// The client must hear of the end while the test waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_stops_on_sigterm_and_remembers_after_a_restart() {
     let proxy = Proxy::start().await;
     let source = proxy.create().await;
@@ -542,20 +354,4 @@ async fn it_stops_on_sigterm_and_remembers_after_a_restart() {
     let proxy = Proxy::start_in(proxy.stop()).await;
     let again = proxy.run(operation, clone).await.unwrap();
     assert_eq!((again.failure, again.progress), (None, first.progress));
-}
-
-#[tokio::test]
-async fn health_is_public_and_told_by_the_program_too() {
-    let proxy = Proxy::start().await;
-    let address = fs::read_to_string(proxy.dir.path().join("addr")).unwrap();
-    let ask = |address: &str| -> Output {
-        let mut command = Command::new(PROGRAM);
-        command
-            .arg("health")
-            .arg("--config")
-            .arg(proxy.dir.path().join("config.toml"));
-        command.args(["--address", address]).output().unwrap()
-    };
-    assert!(ask(&address).status.success());
-    assert!(!ask("127.0.0.1:1").status.success());
 }
