@@ -20,8 +20,8 @@ pub struct TlsFiles {
     pub cert_file: PathBuf,
     /// Its private key.
     pub key_file: PathBuf,
-    /// Whose certificates we accept. For a server: set, every client must show one (mTLS). For a client: set, instead
-    /// of the system's.
+    /// The authority whose certificates we accept. For a server: set, every client must show one (mTLS). A client needs
+    /// it.
     pub ca_file: Option<PathBuf>,
 }
 
@@ -30,7 +30,7 @@ pub struct TlsFiles {
 pub enum ListenError {
     /// Unencrypted beyond loopback.
     #[error(
-        "listen = \"{0}\" is not loopback and there is no [tls]: set cert_file and key_file there, or say insecure = true"
+        "listen = \"{0}\" is not loopback and not secured: set cert_file and key_file in [tls] (a storage-proxy needs ca_file too, so that only managers get in), or say insecure = true"
     )]
     Clear(SocketAddr),
     /// A file of `[tls]`.

@@ -41,6 +41,47 @@ pub struct ManagerConfig {
     pub limits: LimitsConfig,
 }
 
+impl ManagerConfig {
+    /// What no file can say and no manager can work with.
+    pub fn check(&self) -> Result<(), String> {
+        let operations = &self.operations;
+        let least = Duration::from_millis(10);
+        for (key, value, least) in [
+            (
+                "operations.lease",
+                operations.lease,
+                Duration::from_millis(300),
+            ),
+            ("operations.tick", operations.tick, least),
+            ("operations.max_backoff", operations.max_backoff, least),
+            (
+                "mounts.default_ttl",
+                self.mounts.default_ttl,
+                Duration::from_secs(1),
+            ),
+            ("limits.first_message", self.limits.first_message, least),
+            (
+                "database.connect_timeout",
+                self.database.connect_timeout,
+                least,
+            ),
+        ] {
+            if value < least {
+                return Err(format!("{key} must be at least {least:?}"));
+            }
+        }
+        if operations.max_running == 0 || self.database.max_connections == 0 {
+            return Err(
+                "operations.max_running and database.max_connections must be at least 1".into(),
+            );
+        }
+        if self.limits.max_message_bytes < 1 << 10 {
+            return Err("limits.max_message_bytes must be at least 1024".into());
+        }
+        Ok(())
+    }
+}
+
 /// `[database]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -182,6 +223,8 @@ impl Default for OperationsConfig {
 pub struct LimitsConfig {
     /// The most vfolders of one owner, trashed ones included.
     pub vfolders_per_owner: i64,
+    /// The most live mounts of one vfolder.
+    pub mounts_per_vfolder: i64,
     /// The largest request message, in bytes, decompressed.
     pub max_message_bytes: usize,
     /// How long a client may take to send its first message.
@@ -193,7 +236,8 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             vfolders_per_owner: 10_000,
-            max_message_bytes: 4 << 20,
+            mounts_per_vfolder: 1_000,
+            max_message_bytes: 1 << 20,
             first_message: Duration::from_secs(30),
         }
     }

@@ -1,12 +1,16 @@
 //! What every verb needs.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio_util::sync::CancellationToken;
 use vfolder_common::error::{Reason, Refusal};
 
 use crate::{
     config::{LimitsConfig, MountsConfig, OperationsConfig, TrashConfig},
+    model::Caller,
     storage::Volumes,
     store::Store,
 };
@@ -33,6 +37,24 @@ impl Context {
             "this manager stops; repeat the request, another or the same answers soon",
         )
         .with_retry(Duration::from_secs(1))
+    }
+}
+
+impl Caller {
+    /// Returns when the caller's credentials expire, with what to tell whoever still streams.
+    pub async fn expiry(&self) -> Refusal {
+        match self.expires {
+            Some(at) => {
+                let left = at.duration_since(SystemTime::now()).unwrap_or_default();
+                // Far ends overflow the timer: look again some day.
+                tokio::time::sleep(left.min(Duration::from_secs(86_400 * 365))).await;
+            }
+            None => std::future::pending().await,
+        }
+        Refusal::new(
+            Reason::CredentialsExpired,
+            "the token has expired: get a new one and watch again",
+        )
     }
 }
 

@@ -145,6 +145,7 @@ pub async fn serve(
     let mut background = JoinSet::new();
     background.spawn(worker::work(ctx.clone(), ctx.stop.clone()));
     background.spawn(sweep::sweep(ctx.clone(), ctx.stop.clone()));
+    background.spawn(sweep::clear_volumes(ctx.clone(), ctx.stop.clone()));
     background.spawn(watch_health(ctx.clone(), health.clone()));
 
     if let Some(file) = addr_file {

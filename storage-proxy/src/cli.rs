@@ -44,11 +44,16 @@ enum Command {
     },
     /// Succeeds if a running storage-proxy says that it serves.
     Health {
-        /// The configuration that it was started with.
-        #[arg(long, value_name = "FILE", env = "VFOLDER_STORAGE_PROXY_CONFIG")]
-        config: PathBuf,
+        /// The configuration that it was started with: tells its address, and the certificates where it uses TLS.
+        #[arg(
+            long,
+            value_name = "FILE",
+            env = "VFOLDER_STORAGE_PROXY_CONFIG",
+            required_unless_present = "address"
+        )]
+        config: Option<PathBuf>,
         /// Its address, where the configuration doesn't tell: the port is 0, or it is reached by another name.
-        #[arg(long, value_name = "HOST:PORT")]
+        #[arg(long, value_name = "http://HOST:PORT")]
         address: Option<String>,
     },
 }
@@ -100,22 +105,29 @@ fn run(command: Command) -> Result<(), Failure> {
             Ok(())
         }
         Command::Health { config, address } => {
-            let config = Config::load(&config)?;
-            tokio::runtime::Runtime::new()?.block_on(health(&config, address))
+            let config = config.as_deref().map(Config::load).transpose()?;
+            tokio::runtime::Runtime::new()?.block_on(health(config.as_ref(), address))
         }
     }
 }
 
-async fn health(config: &Config, address: Option<String>) -> Result<(), Failure> {
-    let address = address.unwrap_or_else(|| config.listen.to_string());
-    let scheme = if config.tls.is_some() {
-        "https"
-    } else {
-        "http"
+async fn health(config: Option<&Config>, address: Option<String>) -> Result<(), Failure> {
+    let tls = config.and_then(|c| c.tls.as_ref());
+    let address = match (address, config) {
+        (Some(address), _) => address,
+        (None, Some(config)) => config.listen.to_string(),
+        (None, None) => return Err("say --config or --address".into()),
     };
-    let mut endpoint =
-        Endpoint::try_from(format!("{scheme}://{address}"))?.timeout(HEALTH_PATIENCE);
-    if let Some(files) = &config.tls {
+    let address = if address.contains("://") {
+        address
+    } else {
+        format!(
+            "{}://{address}",
+            if tls.is_some() { "https" } else { "http" }
+        )
+    };
+    let mut endpoint = Endpoint::try_from(address.clone())?.timeout(HEALTH_PATIENCE);
+    if let Some(files) = tls {
         endpoint = endpoint.tls_config(client_tls(files)?)?;
     }
     let channel = endpoint.connect_timeout(HEALTH_PATIENCE).connect().await;

@@ -6,9 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 use thiserror::Error;
 use vfolder_common::{server::TlsFiles, telemetry::TelemetryConfig};
+
+use crate::volume::NewTrees;
 
 /// The prefix of environment variables.
 pub const ENV_PREFIX: &str = "VFOLDER_STORAGE_PROXY";
@@ -46,6 +48,15 @@ pub struct VolumeSection {
     /// How many clones and purges run on it at once.
     #[serde(default = "default_max_tasks")]
     pub max_tasks: usize,
+    /// The owner of new vfolders' root directories. Unset: the user that this process runs as.
+    #[serde(default)]
+    pub tree_uid: Option<u32>,
+    /// Their group. Unset: the group that this process runs as.
+    #[serde(default)]
+    pub tree_gid: Option<u32>,
+    /// Their permission bits, in octal: "0755", or "2775" for a group that works together.
+    #[serde(default = "default_tree_mode", deserialize_with = "octal")]
+    pub tree_mode: u32,
 }
 
 /// What is wrong with the configuration.
@@ -91,6 +102,21 @@ impl Config {
 
 fn default_listen() -> SocketAddr {
     ([127, 0, 0, 1], 7071).into()
+}
+
+fn default_tree_mode() -> u32 {
+    NewTrees::default().mode
+}
+
+/// Octal, as text: a TOML integer 755 would be read as decimal.
+fn octal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match u32::from_str_radix(&text, 8) {
+        Ok(mode) if mode <= 0o7777 => Ok(mode),
+        _ => Err(D::Error::custom(format!(
+            "\"{text}\" is no mode: write octal digits, like \"0755\""
+        ))),
+    }
 }
 
 fn default_max_tasks() -> usize {

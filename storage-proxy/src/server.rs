@@ -27,7 +27,7 @@ use crate::{
     config::Config,
     grpc::{Files, GrantGate, ServiceGate, Storage},
     task::{Tasks, VolumeConfig},
-    volume::{Holder, OpenError, Volume},
+    volume::{Holder, NewTrees, OpenError, Volume},
 };
 
 /// How long requests may take to end after the signal.
@@ -63,12 +63,17 @@ pub enum ServeError {
     Signal(std::io::Error),
 }
 
+/// The largest message. Above any limit that a manager is configured with.
+const MAX_MESSAGE: usize = 64 << 20;
+
 /// Serves until SIGTERM or SIGINT. Writes the address to `addr_file` once it listens.
 ///
 /// # Errors
 /// See [`ServeError`].
 pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), ServeError> {
-    check_clear(config.listen, config.tls.as_ref(), config.insecure)?;
+    // Beyond loopback, TLS alone is not enough: the manager has to show a certificate too.
+    let mutual = config.tls.as_ref().filter(|t| t.ca_file.is_some());
+    check_clear(config.listen, mutual, config.insecure)?;
     let secret =
         Arc::new(SharedSecret::from_file(&config.secret_file).map_err(ServeError::Secret)?);
     let instance_id = Uuid::new_v4();
@@ -86,6 +91,8 @@ pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), Serve
     let storage = storage.accept_compressed(Gzip).accept_compressed(Zstd);
     // Users' messages arrive as they sent them.
     let files = FileServiceServer::new(Files::new(tasks.clone()))
+        // The manager's limit is the one that users meet.
+        .max_decoding_message_size(MAX_MESSAGE)
         .accept_compressed(Gzip)
         .accept_compressed(Zstd);
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -138,7 +145,12 @@ pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), Serve
 fn open_volumes(config: &Config, instance_id: Uuid) -> Result<Vec<VolumeConfig>, OpenError> {
     let holder = Holder::this(instance_id);
     let open = |section: &crate::config::VolumeSection| {
-        let volume = Volume::new(&section.name, &section.path, holder.clone());
+        let volume =
+            Volume::new(&section.name, &section.path, holder.clone()).with_new_trees(NewTrees {
+                uid: section.tree_uid,
+                gid: section.tree_gid,
+                mode: section.tree_mode,
+            });
         volume.open_at_start()?;
         Ok(VolumeConfig {
             volume: Arc::new(volume),

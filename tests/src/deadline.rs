@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    fmt,
+    env, fmt,
     pin::pin,
     time::{Duration, Instant},
 };
@@ -11,6 +11,8 @@ use tokio::{runtime, time};
 
 /// How long one test may take. Below nextest's own limit, so that the test can say what it saw.
 const TEST: Duration = Duration::from_secs(150);
+/// The same in `make test-long`.
+const LONG_TEST: Duration = Duration::from_secs(1_500);
 /// How long a condition may take to come true, unless the caller says otherwise.
 const CONDITION: Duration = Duration::from_secs(30);
 /// How often a condition is looked at.
@@ -26,6 +28,11 @@ thread_local! {
 ///
 /// When the deadline passes.
 pub fn run(test: impl Future<Output = ()>) {
+    let deadline = if env::var_os("VFOLDER_TEST_LONG").is_some() {
+        LONG_TEST
+    } else {
+        TEST
+    };
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -35,14 +42,14 @@ pub fn run(test: impl Future<Output = ()>) {
         let mut test = pin!(test);
         tokio::select! {
             () = &mut test => true,
-            () = time::sleep(TEST) => {
+            () = time::sleep(deadline) => {
                 // Set while the test's own values still live: they show their logs as they are dropped.
                 OVERDUE.set(true);
                 false
             }
         }
     });
-    assert!(done, "the test was not through after {TEST:?}");
+    assert!(done, "the test was not through after {deadline:?}");
 }
 
 /// Whether the test that runs on this thread is failing.

@@ -11,6 +11,7 @@ mod bad_input;
 mod bad_requests;
 mod clones;
 mod credentials;
+mod crowd;
 mod history;
 mod kills;
 mod life;

@@ -72,6 +72,8 @@ reasons! {
     MethodUnknown = "METHOD_UNKNOWN" => Unimplemented,
     /// The client sent no message in time.
     MessageTimeout = "MESSAGE_TIMEOUT" => DeadlineExceeded,
+    /// The request's own deadline passed.
+    DeadlineExceeded = "DEADLINE_EXCEEDED" => DeadlineExceeded,
     /// No storage-proxy answers for the volume.
     VolumeUnavailable = "VOLUME_UNAVAILABLE" => Unavailable,
     /// The database does not answer.

@@ -11,6 +11,20 @@ use super::Reason;
 /// The `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "vfolder.v1";
 
+/// The most wrong fields that are named.
+const MAX_VIOLATIONS: usize = 16;
+/// The most characters of a text that may echo the request.
+const MAX_TEXT: usize = 240;
+
+/// Keeps texts that echo a request from outgrowing the response's headers.
+fn shorten(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MAX_TEXT) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 /// Why a request is not carried out.
 #[derive(Clone, Debug)]
 pub struct Refusal {
@@ -155,9 +169,14 @@ impl From<Refusal> for Status {
 pub struct Fields(Vec<FieldViolation>);
 
 impl Fields {
-    /// Notes a wrong field.
+    /// Notes a wrong field. What comes after many is dropped: a refusal travels in HTTP/2 headers, which have a limit.
     pub fn wrong(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.0.push(FieldViolation::new(field, description));
+        if self.0.len() < MAX_VIOLATIONS {
+            self.0.push(FieldViolation::new(
+                shorten(field.into()),
+                shorten(description.into()),
+            ));
+        }
     }
 
     /// Notes a wrong field if `result` is an error; keeps the value if it is not.
@@ -187,6 +206,7 @@ impl Fields {
             .map(|v| format!("{}: {}", v.field, v.description))
             .collect::<Vec<_>>()
             .join("; ");
+        let text = text.chars().take(4 * MAX_TEXT).collect::<String>();
         let mut refusal = Refusal::new(Reason::FieldInvalid, text);
         refusal.details.set_bad_request(self.0);
         refusal

@@ -6,7 +6,7 @@ mod token;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use tonic::transport::Endpoint;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -72,6 +72,9 @@ enum Command {
         /// Where it is.
         #[arg(long, default_value = "http://127.0.0.1:7070")]
         address: String,
+        /// For https: the authority that its certificate comes from.
+        #[arg(long)]
+        ca_file: Option<PathBuf>,
     },
 }
 
@@ -84,8 +87,11 @@ struct ConfigFile {
 
 impl ConfigFile {
     fn load(&self) -> Result<ManagerConfig, Failure> {
-        config::load(&self.config, "VFOLDER_MANAGER")
-            .map_err(|e| format!("{}: {e}", self.config.display()).into())
+        let named = |e: String| format!("{}: {e}", self.config.display());
+        let config: ManagerConfig =
+            config::load(&self.config, "VFOLDER_MANAGER").map_err(|e| named(e.to_string()))?;
+        config.check().map_err(named)?;
+        Ok(config)
     }
 }
 
@@ -102,6 +108,11 @@ pub fn main() -> ExitCode {
     };
     done.unwrap_or_else(|error| {
         eprintln!("manager: {error}");
+        let mut source = error.source();
+        while let Some(error) = source {
+            eprintln!("  because: {error}");
+            source = error.source();
+        }
         ExitCode::FAILURE
     })
 }
@@ -143,12 +154,18 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
             println!("{}", token::sign(&file.load()?.auth, &claims)?);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Health { address } => health(address).await,
+        Command::Health { address, ca_file } => health(address, ca_file).await,
     }
 }
 
-async fn health(address: String) -> Result<ExitCode, Failure> {
-    let channel = Endpoint::from_shared(address)?.connect().await?;
+async fn health(address: String, ca_file: Option<PathBuf>) -> Result<ExitCode, Failure> {
+    let mut endpoint = Endpoint::from_shared(address)?;
+    if let Some(file) = ca_file {
+        let pem = std::fs::read(&file).map_err(|e| format!("{}: {e}", file.display()))?;
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem));
+        endpoint = endpoint.tls_config(tls)?;
+    }
+    let channel = endpoint.connect().await?;
     let answer = HealthClient::new(channel)
         .check(HealthCheckRequest::default())
         .await?

@@ -1,6 +1,10 @@
 //! Who calls: JSON Web Tokens, verified, never issued.
 
-use std::{fs, io, path::PathBuf, time::Duration};
+use std::{
+    fs, io,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use http::HeaderMap;
 use jsonwebtoken::{
@@ -11,7 +15,10 @@ use jsonwebtoken::{
 use serde::Deserialize;
 use vfolder_common::error::{Reason, Refusal};
 
-use crate::{config::AuthConfig, model::Caller};
+use crate::{
+    config::AuthConfig,
+    model::{Caller, permission::SYSTEM},
+};
 
 /// The least length of an HS256 secret (RFC 7518 §3.2).
 const MIN_SECRET_BYTES: usize = 32;
@@ -48,6 +55,7 @@ pub struct Verifier {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
+    exp: f64,
     #[serde(default)]
     projects: Vec<String>,
     #[serde(default)]
@@ -135,10 +143,18 @@ impl Verifier {
                 "the token's `sub` and `projects` must be printable and not empty",
             ));
         }
+        if claims.sub == SYSTEM {
+            return Err(invalid(
+                "the token's `sub` is the name of what runs by itself",
+            ));
+        }
         Ok(Caller {
             user: claims.sub,
             projects: claims.projects,
             admin: claims.role == Role::Admin,
+            expires: Duration::try_from_secs_f64(claims.exp)
+                .ok()
+                .and_then(|exp| SystemTime::UNIX_EPOCH.checked_add(exp)),
         })
     }
 
@@ -208,7 +224,7 @@ fn key_set(json: &[u8]) -> Result<Vec<Key>, String> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use std::{path::Path, time::SystemTime};
+    use std::path::Path;
 
     use http::{HeaderValue, header::AUTHORIZATION};
     use jsonwebtoken::{EncodingKey, Header, encode, jwk::Jwk};

@@ -12,7 +12,7 @@ use http_body::Frame;
 use tonic::{Status, body::Body};
 use tower::{Service as _, ServiceExt as _};
 use vfolder_common::{
-    error::Refusal,
+    error::{Reason, Refusal},
     token::{GRANT_HEADER, Grant, GrantMode, SERVICE_HEADER},
 };
 
@@ -65,9 +65,27 @@ pub async fn forward(
     };
     let mut channel = proxy.channel().await.map_err(|e| e.into_refusal(volume))?;
     let channel = channel.ready().await.map_err(|e| unreachable(&e))?;
-    let response = channel.call(request).await.map_err(|e| unreachable(&e))?;
+    let response = channel.call(request).await.map_err(|e| {
+        if is_timeout(&e) {
+            // The caller's own deadline, which the channel keeps for us: no fault of the storage-proxy.
+            Refusal::new(Reason::DeadlineExceeded, "the request's deadline passed")
+        } else {
+            unreachable(&e)
+        }
+    })?;
     let volume = volume.to_owned();
     Ok(response.map(|body| Body::new(Relay { body, volume })))
+}
+
+fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut source = Some(error);
+    while let Some(error) = source {
+        if error.is::<tonic::TimeoutExpired>() {
+            return true;
+        }
+        source = error.source();
+    }
+    false
 }
 
 /// A response body that ends with a status where the connection to the storage-proxy breaks, instead of breaking the

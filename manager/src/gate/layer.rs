@@ -23,6 +23,9 @@ use crate::{
     vfolder::refuse,
 };
 
+/// The largest message of an RPC that needs no credentials.
+const MAX_PUBLIC_MESSAGE: usize = 16 << 10;
+
 /// Puts the gate in front of a service.
 #[derive(Clone)]
 pub struct GateLayer(Arc<Gate>);
@@ -126,9 +129,7 @@ impl Gate {
         let Some(rule) = self.rules.get(path) else {
             return Err(Refusal::new(
                 Reason::MethodUnknown,
-                format!(
-                    "there is no RPC {path}; `grpcurl … list` and `describe` show those there are"
-                ),
+                "there is no such RPC; `grpcurl … list` and `describe` show those there are",
             ));
         };
         let caller = if rule.public {
@@ -151,7 +152,7 @@ impl Gate {
             return Ok(Passage::Handle(request));
         }
         let (parts, body) = request.into_parts();
-        let first = self.first_message(&parts.headers, body).await?;
+        let first = self.first_message(rule, &parts.headers, body).await?;
         // Decoded for every RPC, so that what is malformed is refused in one way.
         let asked = DynamicMessage::decode(rule.input.clone(), first.message).map_err(|e| {
             Refusal::new(
@@ -185,17 +186,24 @@ impl Gate {
 
     async fn first_message(
         &self,
+        rule: &Rule,
         headers: &HeaderMap,
         body: Body,
     ) -> Result<message::First, Refusal> {
         let limits = &self.ctx.settings.limits;
+        // What anybody may send without credentials is small.
+        let most = if rule.public {
+            limits.max_message_bytes.min(MAX_PUBLIC_MESSAGE)
+        } else {
+            limits.max_message_bytes
+        };
         let patience = match timeout_of(headers) {
             Some(timeout) => timeout.min(limits.first_message),
             None => limits.first_message,
         };
         tokio::time::timeout(
             patience,
-            message::first(body, headers, limits.max_message_bytes),
+            message::first(body, headers, most, rule.client_streaming),
         )
         .await
         .map_err(|_| {
@@ -239,7 +247,10 @@ impl Gate {
                 vfolder: Some(row),
             })));
         }
-        if !warrant.admitted_in(row.status, write_mounts) {
+        // A request that may have come before is answered as then, whatever the status is by now: the verb looks, and
+        // admits under the row's lock.
+        let repeatable = !text_at(asked, "request_id").is_empty();
+        if !repeatable && !warrant.admitted_in(row.status, write_mounts) {
             tracing::trace!(path = rule.path, status = %row.status, "the status refuses");
             return Err(refuse::status(&mut tx, &row, &warrant, now).await?);
         }
@@ -252,23 +263,22 @@ impl Gate {
 
 /// The vfolder's id, from where the rule says it is.
 fn target_id(target: &Target, asked: &DynamicMessage) -> Result<Id, Refusal> {
-    let mut message = asked.clone();
-    let mut text = String::new();
-    for part in target.field.split('.') {
-        match message
-            .get_field_by_name(part)
-            .map(std::borrow::Cow::into_owned)
-        {
-            Some(Value::Message(inner)) => message = inner,
-            Some(Value::String(id)) => text = id,
-            _ => {}
-        }
-    }
+    let text = text_at(asked, &target.field);
     if text.is_empty() {
         return Err(Refusal::field(target.field.clone(), "is required"));
     }
     text.parse()
         .map_err(|_| Refusal::field(target.field.clone(), "must be a UUID, as a vfolder's id is"))
+}
+
+/// The text at a path of fields; empty where a message on the way is unset.
+fn text_at(message: &DynamicMessage, path: &str) -> String {
+    let (field, rest) = path.split_once('.').unwrap_or((path, ""));
+    match message.get_field_by_name(field).as_deref() {
+        Some(Value::Message(inner)) => text_at(inner, rest),
+        Some(Value::String(text)) => text.clone(),
+        _ => String::new(),
+    }
 }
 
 fn warrant(target: &Target, caller: &Caller, asked: &DynamicMessage) -> Warrant {
@@ -286,6 +296,7 @@ fn warrant(target: &Target, caller: &Caller, asked: &DynamicMessage) -> Warrant 
     Warrant {
         caller: caller.clone(),
         access: target.access,
+        settled: target.settled.clone(),
         permission: if writes {
             target.permission_read_write
         } else {

@@ -15,6 +15,7 @@ use vfolder_common::error::{Reason, Refusal};
 
 /// The length of a gRPC frame's header: a flag and a length.
 const HEADER: usize = 5;
+const ONE_MESSAGE: &str = "this RPC takes one message, and more bytes follow it";
 /// What [`first`] can decompress; the services behind the gate accept the same.
 pub const ACCEPTED: &str = "gzip,zstd,identity";
 
@@ -27,7 +28,14 @@ pub struct First {
 }
 
 /// Reads the first message, of at most `limit` bytes before and after decompression.
-pub async fn first(mut body: Body, headers: &HeaderMap, limit: usize) -> Result<First, Refusal> {
+///
+/// More than one message is passed on only where the client may send several.
+pub async fn first(
+    mut body: Body,
+    headers: &HeaderMap,
+    limit: usize,
+    several: bool,
+) -> Result<First, Refusal> {
     let mut read = BytesMut::new();
     let (compressed, length) = loop {
         if let Some(header) = parse_header(&read, limit)? {
@@ -48,6 +56,9 @@ pub async fn first(mut body: Body, headers: &HeaderMap, limit: usize) -> Result<
             None => return Err(malformed("the request ended before its first message did")),
         }
     };
+    if !several && read.len() > HEADER + length {
+        return Err(malformed(ONE_MESSAGE));
+    }
     let read = read.freeze();
     let raw = read.slice(HEADER..HEADER + length);
     let message = if compressed {
@@ -57,7 +68,11 @@ pub async fn first(mut body: Body, headers: &HeaderMap, limit: usize) -> Result<
     };
     Ok(First {
         message,
-        body: Body::new(Replay { read, rest: body }),
+        body: Body::new(Replay {
+            read,
+            rest: body,
+            several,
+        }),
     })
 }
 
@@ -127,6 +142,7 @@ fn too_large(limit: usize) -> Refusal {
 struct Replay {
     read: Bytes,
     rest: Body,
+    several: bool,
 }
 
 impl http_body::Body for Replay {
@@ -139,7 +155,15 @@ impl http_body::Body for Replay {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
         if this.read.is_empty() {
-            Pin::new(&mut this.rest).poll_frame(cx)
+            let next = Pin::new(&mut this.rest).poll_frame(cx);
+            match &next {
+                Poll::Ready(Some(Ok(frame)))
+                    if !this.several && frame.data_ref().is_some_and(|d| !d.is_empty()) =>
+                {
+                    Poll::Ready(Some(Err(malformed(ONE_MESSAGE).into())))
+                }
+                _ => next,
+            }
         } else {
             let read = std::mem::take(&mut this.read);
             Poll::Ready(Some(Ok(Frame::data(read))))
@@ -190,7 +214,7 @@ mod tests {
                 .map(|c| Ok::<_, tonic::Status>(Frame::data(Bytes::copy_from_slice(c))))
                 .collect();
             let body = Body::new(StreamBody::new(futures_util::stream::iter(chunks)));
-            let first = first(body, &HeaderMap::new(), 100).await.unwrap();
+            let first = first(body, &HeaderMap::new(), 100, true).await.unwrap();
             assert_eq!(&first.message[..], b"first");
             let all = first.body.collect().await.unwrap().to_bytes();
             assert_eq!(&all[..], &bytes[..]);
@@ -203,7 +227,7 @@ mod tests {
         gzip.write_all(&vec![0; 10 << 20]).unwrap();
         let packed = frame(1, &gzip.finish().unwrap());
         assert!(packed.len() < 20_000);
-        let refusal = first(whole(packed), &encoding("gzip"), 20_000)
+        let refusal = first(whole(packed), &encoding("gzip"), 20_000, false)
             .await
             .err()
             .unwrap();
@@ -217,7 +241,7 @@ mod tests {
         let zstd = zstd::encode_all(&b"hello"[..], 1).unwrap();
         for (name, packed) in [("gzip", gzip.finish().unwrap()), ("zstd", zstd)] {
             let body = whole(frame(1, &packed));
-            let first = first(body, &encoding(name), 100).await.unwrap();
+            let first = first(body, &encoding(name), 100, false).await.unwrap();
             assert_eq!(&first.message[..], b"hello");
         }
     }
@@ -241,9 +265,17 @@ mod tests {
                 encoding("br"),
                 Reason::CompressionUnsupported,
             ),
-            (frame(0, &[0; 101]), none, Reason::MessageTooLarge),
+            (frame(0, &[0; 101]), none.clone(), Reason::MessageTooLarge),
+            (
+                [frame(0, b"one"), frame(0, b"two")].concat(),
+                none,
+                Reason::MessageMalformed,
+            ),
         ] {
-            let refusal = first(whole(bytes), &headers, 100).await.err().unwrap();
+            let refusal = first(whole(bytes), &headers, 100, false)
+                .await
+                .err()
+                .unwrap();
             assert_eq!(refusal.reason(), reason);
         }
     }

@@ -144,9 +144,9 @@ fn tree_path(id: uuid::Uuid) -> String {
     format!("tree/{:02x}/{:02x}/{id}", bytes[14], bytes[15])
 }
 
-/// The metadata of an operation.
+/// The metadata of an operation. Who sees a clone's source need not see where it goes.
 #[must_use]
-pub fn metadata(op: &Operation) -> v1::OperationMetadata {
+pub fn metadata(op: &Operation, sees_target: bool) -> v1::OperationMetadata {
     v1::OperationMetadata {
         kind: match op.kind {
             Kind::Create => v1::OperationKind::Create,
@@ -162,7 +162,11 @@ pub fn metadata(op: &Operation) -> v1::OperationMetadata {
             State::Cancelled => v1::OperationState::Cancelled,
         }
         .into(),
-        vfolder_id: op.vfolder_id.to_string(),
+        vfolder_id: if sees_target {
+            op.vfolder_id.to_string()
+        } else {
+            String::new()
+        },
         source_id: op.source_id.map(|s| s.to_string()).unwrap_or_default(),
         requester: op.requester.clone(),
         progress: Some(progress(op)),

@@ -10,23 +10,33 @@ use vfolder_proto::{
 use super::convert;
 use crate::{
     context::Context,
-    model::{Kind, State},
+    model::{Caller, Kind, State},
     store::Operation,
     vfolder::{clone::Estimate, list},
 };
 
-/// An operation with its result, if it has ended.
-pub async fn operation(ctx: &Context, op: &Operation) -> Result<longrunning::Operation, Refusal> {
+/// An operation with its result, if it has ended, as far as the caller may see the vfolder that it makes.
+pub async fn operation(
+    ctx: &Context,
+    caller: &Caller,
+    op: &Operation,
+) -> Result<longrunning::Operation, Refusal> {
+    let target = match list::get(ctx, caller, op.vfolder_id).await {
+        Ok(shown) => Some(shown),
+        Err(r) if r.reason() == Reason::VFolderNotFound => None,
+        Err(refusal) => return Err(refusal),
+    };
     let result = match op.state {
         State::Pending | State::Running => None,
-        State::Succeeded => Some(longrunning::operation::Result::Response(
-            response(ctx, op).await?,
-        )),
+        State::Succeeded => Some(longrunning::operation::Result::Response(response(
+            op,
+            target.as_ref(),
+        ))),
         State::Failed | State::Cancelled => Some(longrunning::operation::Result::Error(error(op))),
     };
     Ok(longrunning::Operation {
         name: op.name(),
-        metadata: Some(any(&convert::metadata(op))),
+        metadata: Some(any(&convert::metadata(op, target.is_some()))),
         done: result.is_some(),
         result,
     })
@@ -36,7 +46,7 @@ pub async fn operation(ctx: &Context, op: &Operation) -> Result<longrunning::Ope
 #[must_use]
 pub fn dry(op: &Operation, estimate: Estimate) -> longrunning::Operation {
     let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    let mut metadata = convert::metadata(op);
+    let mut metadata = convert::metadata(op, true);
     metadata.estimate = Some(v1::OperationEstimate {
         files: signed(estimate.usage.entries),
         bytes: signed(estimate.usage.bytes),
@@ -66,15 +76,16 @@ pub fn nothing_to_do(vfolder_id: String) -> longrunning::Operation {
     }
 }
 
-async fn response(ctx: &Context, op: &Operation) -> Result<prost_types::Any, Refusal> {
-    Ok(match op.kind {
-        Kind::Create | Kind::Clone => any(&convert::vfolder(&list::get(ctx, op.vfolder_id).await?)),
-        Kind::Purge => any(&v1::PurgeVFolderResult {
+fn response(op: &Operation, target: Option<&list::Shown>) -> prost_types::Any {
+    match (op.kind, target) {
+        (Kind::Create | Kind::Clone, Some(made)) => any(&convert::vfolder(made)),
+        (Kind::Create | Kind::Clone, None) => any(&v1::VFolder::default()),
+        (Kind::Purge, _) => any(&v1::PurgeVFolderResult {
             vfolder_id: op.vfolder_id.to_string(),
             files: op.files_done,
             bytes: op.bytes_done,
         }),
-    })
+    }
 }
 
 /// The error that an operation ended with, as an RPC would have given it.

@@ -62,7 +62,7 @@ impl LongRunning for Operations {
         };
         let mut operations = Vec::with_capacity(rows.len());
         for op in &rows {
-            operations.push(lro::operation(&self.ctx, op).await?);
+            operations.push(lro::operation(&self.ctx, &caller, op).await?);
         }
         Ok(Response::new(ListOperationsResponse {
             operations,
@@ -77,7 +77,9 @@ impl LongRunning for Operations {
         let caller = caller(&request)?;
         let id = name(&request.get_ref().name)?;
         let op = operation::read::get_visible(&self.ctx, &caller, id).await?;
-        Ok(Response::new(lro::operation(&self.ctx, &op).await?))
+        Ok(Response::new(
+            lro::operation(&self.ctx, &caller, &op).await?,
+        ))
     }
 
     async fn delete_operation(
@@ -114,7 +116,9 @@ impl LongRunning for Operations {
         let op = operation::read::get_visible(&self.ctx, &caller, id.unwrap_or_default()).await?;
         let timeout = timeout.unwrap_or(MAX_WAIT).min(MAX_WAIT);
         let op = operation::wait::wait(&self.ctx, op.id, timeout).await?;
-        Ok(Response::new(lro::operation(&self.ctx, &op).await?))
+        Ok(Response::new(
+            lro::operation(&self.ctx, &caller, &op).await?,
+        ))
     }
 }
 
@@ -130,10 +134,11 @@ impl OperationService for Operations {
         let id = name(&request.get_ref().name)?;
         let op = operation::read::get_visible(&self.ctx, &caller, id).await?;
         let ctx = self.ctx.clone();
-        let news = operation::wait::watch(self.ctx.clone(), op.id).then(move |item| {
-            let ctx = ctx.clone();
-            async move { Ok(lro::operation(&ctx, &item?).await?) }
-        });
+        let news =
+            operation::wait::watch(self.ctx.clone(), caller.clone(), op.id).then(move |item| {
+                let (ctx, caller) = (ctx.clone(), caller.clone());
+                async move { Ok(lro::operation(&ctx, &caller, &item?).await?) }
+            });
         Ok(Response::new(Box::pin(news)))
     }
 }

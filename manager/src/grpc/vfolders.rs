@@ -65,7 +65,7 @@ impl VFolderService for Vfolders {
             }),
             Created::Begun(op) => {
                 let op = operation::wait::wait(&self.ctx, op.id, CREATE_PATIENCE).await?;
-                self.created(op).await
+                self.created(&caller, op).await
             }
         }
     }
@@ -136,7 +136,7 @@ impl VFolderService for Vfolders {
         let (ctx, dry) = (&self.ctx, asked.validate_only);
         match vfolder::clone::clone(ctx, &gate.warrant, source.id, new, key, dry).await? {
             Cloned::Checked(op, estimate) => Ok(Response::new(lro::dry(&op, estimate))),
-            Cloned::Begun(op) => self.operation(&op).await,
+            Cloned::Begun(op) => self.operation(caller, &op).await,
         }
     }
 
@@ -156,7 +156,7 @@ impl VFolderService for Vfolders {
         let mut wrong = Fields::default();
         let retention = fields::retention(asked.retention, &mut wrong);
         wrong.finish()?;
-        let row = vfolder::delete::delete(
+        let done = vfolder::delete::delete(
             &self.ctx,
             &gate.warrant,
             gate.vfolder.id,
@@ -164,7 +164,13 @@ impl VFolderService for Vfolders {
             retention,
             asked.validate_only,
         )
-        .await?;
+        .await;
+        let row = match done {
+            Ok(row) => row,
+            Err(refusal) => {
+                list::settled_meanwhile(&self.ctx, &gate.warrant, gate.vfolder.id, refusal).await?
+            }
+        };
         answer(&list::show_one(&self.ctx, row).await?)
     }
 
@@ -181,6 +187,7 @@ impl VFolderService for Vfolders {
             &self.ctx,
             &gate.warrant,
             gate.vfolder.id,
+            &gate.vfolder.volume,
             &asked.etag,
             name,
             asked.validate_only,
@@ -197,17 +204,22 @@ impl VFolderService for Vfolders {
         let asked = request.into_inner();
         let (ctx, vfolder, dry) = (&self.ctx, &gate.vfolder, asked.validate_only);
         let (etag, volume) = (&asked.etag, &vfolder.volume);
-        match vfolder::purge::purge(ctx, &gate.warrant, vfolder.id, etag, volume, dry).await? {
-            Purged::Checked(op, estimate) => Ok(Response::new(lro::dry(&op, estimate))),
-            Purged::Begun(op) => self.operation(&op).await,
+        match vfolder::purge::purge(ctx, &gate.warrant, vfolder.id, etag, volume, dry).await {
+            Ok(Purged::Checked(op, estimate)) => Ok(Response::new(lro::dry(&op, estimate))),
+            Ok(Purged::Begun(op)) => self.operation(&gate.warrant.caller, &op).await,
+            Err(refusal) => {
+                let row = list::settled_meanwhile(ctx, &gate.warrant, vfolder.id, refusal).await?;
+                Ok(Response::new(lro::nothing_to_do(row.id.to_string())))
+            }
         }
     }
 
     type WatchStream = WatchStream;
 
     async fn watch(&self, request: Request<VFolderServiceWatchRequest>) -> Answer<WatchStream> {
-        let id = admitted(&request)?.vfolder.id;
-        let news = vfolder::watch::watch(self.ctx.clone(), id).map(|item| {
+        let gate = admitted(&request)?;
+        let (id, caller) = (gate.vfolder.id, gate.warrant.caller);
+        let news = vfolder::watch::watch(self.ctx.clone(), caller, id).map(|item| {
             let (shown, event) = item?;
             Ok(VFolderServiceWatchResponse {
                 vfolder: Some(convert::vfolder(&shown)),
@@ -237,13 +249,18 @@ impl VFolderService for Vfolders {
     }
 
     async fn explain(&self, request: Request<ExplainRequest>) -> Answer<ExplainResponse> {
-        let id = admitted(&request)?.vfolder.id;
-        let why = vfolder::explain::explain(&self.ctx, id).await?;
+        let gate = admitted(&request)?;
+        let why =
+            vfolder::explain::explain(&self.ctx, &gate.warrant.caller, gate.vfolder.id).await?;
         let volume = &why.vfolder.row.volume;
         Ok(Response::new(ExplainResponse {
             vfolder: Some(convert::vfolder(&why.vfolder)),
             explanation: why.text.clone(),
-            operations: why.operations.iter().map(backing).collect(),
+            operations: why
+                .operations
+                .iter()
+                .map(|(op, sees)| backing(op, *sees))
+                .collect(),
             mounts: why
                 .mounts
                 .iter()
@@ -291,14 +308,14 @@ impl VFolderService for Vfolders {
 }
 
 impl Vfolders {
-    async fn operation(&self, op: &Operation) -> Answer<Lro> {
-        Ok(Response::new(lro::operation(&self.ctx, op).await?))
+    async fn operation(&self, caller: &Caller, op: &Operation) -> Answer<Lro> {
+        Ok(Response::new(lro::operation(&self.ctx, caller, op).await?))
     }
 
     /// The answer to CreateVFolder once its operation has ended, or patience has.
-    async fn created(&self, op: Operation) -> Answer<VFolder> {
+    async fn created(&self, caller: &Caller, op: Operation) -> Answer<VFolder> {
         match op.state {
-            State::Succeeded => answer(&list::get(&self.ctx, op.vfolder_id).await?),
+            State::Succeeded => answer(&list::get(&self.ctx, caller, op.vfolder_id).await?),
             State::Failed | State::Cancelled => Err(lro::refusal(&op).into()),
             State::Pending | State::Running => {
                 // Nobody waits for it any more: don't leave the name taken by a tree that may come one day.
@@ -306,7 +323,7 @@ impl Vfolders {
                 Err(Refusal::new(
                     Reason::VolumeUnavailable,
                     format!(
-                        "the vfolder's tree could not be made in time ({}); it is being undone, try again later",
+                        "the vfolder's tree was not made in time ({}); the creation is being cancelled, and its operation tells how that ended: try again later",
                         if op.last_problem.is_empty() { "the volume is slow" } else { &op.last_problem }
                     ),
                 )
@@ -343,7 +360,8 @@ fn request_key(
 
 fn filter(asked: &ListVFoldersRequest, wrong: &mut Fields) -> Filter {
     let mut statuses = Vec::new();
-    for wire in &asked.statuses {
+    let named: std::collections::BTreeSet<i32> = asked.statuses.iter().copied().collect();
+    for wire in &named {
         match VFolderStatus::try_from(*wire).ok().and_then(rules::status) {
             Some(status) => statuses.push(status),
             None => wrong.wrong("statuses", format!("{wire} is no status")),
@@ -353,7 +371,7 @@ fn filter(asked: &ListVFoldersRequest, wrong: &mut Fields) -> Filter {
         statuses = VfolderStatus::ALL
             .iter()
             .copied()
-            .filter(|s| s.holds_name())
+            .filter(|s| !s.is_put_away())
             .collect();
     }
     for (field, text) in [
@@ -434,10 +452,10 @@ fn edit(
     edit
 }
 
-fn backing(op: &Operation) -> BackingOperation {
+fn backing(op: &Operation, sees_target: bool) -> BackingOperation {
     BackingOperation {
         name: op.name(),
-        metadata: Some(convert::metadata(op)),
+        metadata: Some(convert::metadata(op, sees_target)),
         lease_owner: op.lease_owner.map(|o| o.to_string()).unwrap_or_default(),
         lease_expire_time: op.lease_expire_time.map(convert::time),
         retry_time: (op.state == State::Pending).then(|| convert::time(op.retry_time)),

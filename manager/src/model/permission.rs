@@ -1,5 +1,7 @@
 //! Who may do what.
 
+use std::time::SystemTime;
+
 use super::text::text_enum;
 
 text_enum! {
@@ -44,6 +46,9 @@ impl Owner {
     }
 }
 
+/// The user's id of what runs by itself. No token may bear it.
+pub const SYSTEM: &str = "system";
+
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -53,6 +58,8 @@ pub struct Caller {
     pub projects: Vec<String>,
     /// May see and do everything.
     pub admin: bool,
+    /// When the credentials expire. None: never.
+    pub expires: Option<SystemTime>,
 }
 
 impl Caller {
@@ -60,9 +67,10 @@ impl Caller {
     #[must_use]
     pub fn system() -> Self {
         Self {
-            user: "system".into(),
+            user: SYSTEM.into(),
             projects: Vec::new(),
             admin: true,
+            expires: None,
         }
     }
 
@@ -112,6 +120,7 @@ mod tests {
             user: user.into(),
             projects: projects.iter().map(|p| (*p).into()).collect(),
             admin,
+            expires: None,
         }
     }
 

@@ -36,9 +36,9 @@ impl Status {
         )
     }
 
-    /// Its name is taken: no other vfolder of the owner may bear it.
+    /// It is listed only on demand.
     #[must_use]
-    pub const fn holds_name(self) -> bool {
-        !matches!(self, Self::Trashed | Self::Deleted)
+    pub const fn is_put_away(self) -> bool {
+        matches!(self, Self::Trashed | Self::Deleted)
     }
 }

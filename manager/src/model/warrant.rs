@@ -25,6 +25,8 @@ pub struct Warrant {
     pub permission: Permission,
     /// What the request says.
     pub asked: Asked,
+    /// Where a request with `allow_missing` has nothing left to do.
+    pub settled: Vec<Status>,
 }
 
 impl Warrant {
@@ -36,6 +38,7 @@ impl Warrant {
             access,
             permission: Permission::Own,
             asked: Asked::default(),
+            settled: Vec::new(),
         }
     }
 

@@ -21,7 +21,8 @@ pub async fn take(
     ttl: Duration,
 ) -> Result<(Mount, Vfolder), Refusal> {
     let mut tx = ctx.store.begin("mount.take").await?;
-    let done = in_transaction(&mut tx, warrant, vfolder, session, mode, ttl).await;
+    let limit = ctx.settings.limits.mounts_per_vfolder;
+    let done = in_transaction(&mut tx, warrant, vfolder, session, mode, ttl, limit).await;
     tx.finish(done).await
 }
 
@@ -32,6 +33,7 @@ async fn in_transaction(
     session: &str,
     mode: Mode,
     ttl: Duration,
+    limit: i64,
 ) -> Result<(Mount, Vfolder), Refusal> {
     let mut locked = Locked::admit(tx, vfolder, warrant, "").await?;
     let expire_time = locked.now.plus(ttl);
@@ -39,6 +41,19 @@ async fn in_transaction(
         return again(tx, held, &warrant.caller.user, mode, expire_time)
             .await
             .map(|mount| (mount, locked.row));
+    }
+    if locked.backing.mounts >= limit {
+        return Err(Refusal::new(
+            Reason::CountExceeded,
+            format!("the vfolder has {limit} mounts, as many as it may; release some first"),
+        )
+        .with_quota(
+            vfolder.to_string(),
+            format!(
+                "limit {limit} mounts, used {}, asked 1",
+                locked.backing.mounts
+            ),
+        ));
     }
     let mount = Mount {
         id: Id::new(),

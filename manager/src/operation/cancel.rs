@@ -6,7 +6,7 @@ use super::{not_found, read};
 use crate::{
     context::Context,
     model::{Caller, Permission},
-    store::{Id, Operation, operations, vfolders},
+    store::{Id, Operation, operations, requests, vfolders},
 };
 
 /// Notes the wish; the worker that has the operation, or takes it next, sees to it. An operation that has ended stays
@@ -46,6 +46,7 @@ pub async fn forget(ctx: &Context, caller: &Caller, id: Id) -> Result<(), Refusa
     let mut tx = ctx.store.begin("operation.forget").await?;
     let done = async {
         if operations::remove_ended(&mut tx, id).await? {
+            requests::forget(&mut tx, id).await?;
             return Ok(());
         }
         match operations::get(&mut tx, id).await? {

@@ -10,7 +10,7 @@ use crate::{
     store::{
         Id, Operation, Progress, StoreError, Tx,
         lease::{self, Ending, Lease},
-        vfolders,
+        requests, vfolders,
     },
     vfolder::{Cause, Locked},
 };
@@ -44,6 +44,10 @@ async fn in_transaction(
     let now = tx.now().await?;
     if !lease::end(tx, held, now, ending, progress).await? {
         return Ok(false);
+    }
+    if ending.state != State::Succeeded {
+        // Repeated, as the client may have been told to, the request begins anew.
+        requests::forget(tx, op.id).await?;
     }
     if let Some(made) = locked.get_mut(&op.vfolder_id) {
         settle_target(tx, made, op, ending).await?;

@@ -28,7 +28,7 @@ pub async fn get(ctx: &Context, id: Id) -> Result<Operation, Refusal> {
         .ok_or_else(|| not_found(id))
 }
 
-/// Reads an operation that the caller may see: the caller asked for it, or may see its vfolder.
+/// Reads an operation that the caller may see: the caller asked for it, or may see the vfolder it makes or copies.
 pub async fn get_visible(ctx: &Context, caller: &Caller, id: Id) -> Result<Operation, Refusal> {
     let mut tx = ctx.store.read("operation.get_visible").await?;
     let found = operations::get(&mut tx, id).await?;
@@ -36,11 +36,13 @@ pub async fn get_visible(ctx: &Context, caller: &Caller, id: Id) -> Result<Opera
     if caller.admin || op.requester == caller.user {
         return Ok(op);
     }
-    let vfolder = vfolders::get(&mut tx, op.vfolder_id).await?;
-    match vfolder.and_then(|v| v.permission(caller)) {
-        Some(_) => Ok(op),
-        None => Err(not_found(id)),
+    for vfolder in op.vfolders() {
+        let row = vfolders::get(&mut tx, vfolder).await?;
+        if row.is_some_and(|r| r.permission(caller).is_some()) {
+            return Ok(op);
+        }
     }
+    Err(not_found(id))
 }
 
 /// Reads a page, newest first, and whether there is another.

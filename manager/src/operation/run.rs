@@ -21,6 +21,8 @@ use crate::{
 
 /// The shortest pause after a failed attempt; it doubles with each.
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+/// The longest pause before the next attempt to cancel.
+const CANCEL_BACKOFF: Duration = Duration::from_secs(1);
 /// Progress is written this often at most, and at least at a third of the lease, which it renews.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(300);
 
@@ -109,23 +111,16 @@ async fn drive(
         }
     };
     let mut cancelling = op.cancel_requested;
-    if cancelling && let Some(ended) = cancel(proxy, op).await {
-        return Ok(ended);
+    if cancelling {
+        match while_renewing(ctx, held, *progress, cancel(proxy, op)).await? {
+            Some(None) => {}
+            Some(Some(ended)) => return Ok(ended),
+            None => return Ok(Ended::LeaseLost),
+        }
     }
     let mut hub = ctx.store.hub().listen();
-    // A connection attempt may take longer than the lease: renew meanwhile.
-    let started = {
-        let mut start = pin!(proxy.run_task(op));
-        loop {
-            tokio::select! {
-                started = &mut start => break started,
-                () = time::sleep(ctx.settings.operations.lease / 3) => {
-                    if renew(ctx, held, *progress).await?.is_none() {
-                        return Ok(Ended::LeaseLost);
-                    }
-                }
-            }
-        }
+    let Some(started) = while_renewing(ctx, held, *progress, proxy.run_task(op)).await? else {
+        return Ok(Ended::LeaseLost);
     };
     let mut task = match started {
         Ok(task) => task,
@@ -167,8 +162,30 @@ async fn drive(
         }
         if wish && !cancelling {
             cancelling = true;
-            if let Some(ended) = cancel(proxy, op).await {
-                return Ok(ended);
+            match while_renewing(ctx, held, *progress, cancel(proxy, op)).await? {
+                Some(None) => {}
+                Some(Some(ended)) => return Ok(ended),
+                None => return Ok(Ended::LeaseLost),
+            }
+        }
+    }
+}
+
+/// Waits for a call that may take longer than the lease. None: the lease was lost meanwhile.
+async fn while_renewing<T>(
+    ctx: &Context,
+    held: Lease,
+    progress: Progress,
+    call: impl Future<Output = T>,
+) -> Result<Option<T>, Refusal> {
+    let mut call = pin!(call);
+    loop {
+        tokio::select! {
+            done = &mut call => return Ok(Some(done)),
+            () = time::sleep(ctx.settings.operations.lease / 3) => {
+                if renew(ctx, held, progress).await?.is_none() {
+                    return Ok(None);
+                }
             }
         }
     }
@@ -210,7 +227,13 @@ async fn try_later(
     let mut tx = ctx.store.begin("operation.release").await?;
     let done = async {
         let now = tx.now().await?;
-        lease::release(&mut tx, held, now, now.plus(spread), problem).await
+        // Somebody waits for the end of a cancelled one: no long pause.
+        let pause = if lease::is_cancel_requested(&mut tx, op.id).await? {
+            spread.min(CANCEL_BACKOFF)
+        } else {
+            spread
+        };
+        lease::release(&mut tx, held, now, now.plus(pause), problem).await
     }
     .await;
     tx.finish(done).await?;

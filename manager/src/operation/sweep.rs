@@ -1,6 +1,10 @@
 //! What time alone makes due: expired mounts, the end of the trash's retention, records that age out.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use futures_util::StreamExt as _;
 use tokio::time;
@@ -9,7 +13,8 @@ use vfolder_common::error::{Reason, Refusal};
 
 use crate::{
     context::Context,
-    model::{Access, Warrant},
+    model::{Access, Status, Warrant},
+    storage::ProxyError,
     store::{Id, Tx, inspect, mounts, operations, requests, vfolders},
     vfolder::{Locked, purge},
 };
@@ -18,6 +23,8 @@ use crate::{
 const BATCH: i64 = 200;
 /// How long a request id is remembered.
 const REQUEST_RETENTION: Duration = Duration::from_secs(86_400);
+/// How long one volume may take to be cleared.
+const VOLUME_PATIENCE: Duration = Duration::from_secs(60);
 /// How often records and volumes are looked through for what nobody needs any more.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
@@ -25,23 +32,39 @@ const HOUSEKEEPING: Duration = Duration::from_secs(60);
 pub async fn sweep(ctx: Context, stop: CancellationToken) {
     let mut kept_house: Option<Instant> = None;
     loop {
-        let swept = async {
-            expired_mounts(&ctx).await?;
-            due_purges(&ctx).await?;
-            if kept_house.is_none_or(|t| t.elapsed() >= HOUSEKEEPING) {
-                kept_house = Some(Instant::now());
-                aged_records(&ctx).await?;
-                leftovers(&ctx).await?;
-            }
-            Ok::<_, Refusal>(())
-        }
-        .await;
-        if let Err(refusal) = swept {
-            tracing::warn!(error = %refusal, "sweep not finished; the next one goes on");
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = once(&ctx, &mut kept_house) => {}
         }
         tokio::select! {
             () = stop.cancelled() => return,
             () = time::sleep(ctx.settings.operations.tick) => {}
+        }
+    }
+}
+
+/// What fails is logged, and neither keeps the rest from its turn nor is forgotten: the next sweep finds it again.
+async fn once(ctx: &Context, kept_house: &mut Option<Instant>) {
+    let log = |what: &'static str| move |refusal: Refusal| tracing::warn!(what, error = %refusal, "sweep not finished; the next one goes on");
+    expired_mounts(ctx).await.unwrap_or_else(log("mounts"));
+    due_purges(ctx).await.unwrap_or_else(log("trash"));
+    if kept_house.is_none_or(|t| t.elapsed() >= HOUSEKEEPING) {
+        *kept_house = Some(Instant::now());
+        aged_records(ctx).await.unwrap_or_else(log("records"));
+    }
+}
+
+/// Clears the volumes until told to stop. Apart from [`sweep`], because a volume that hangs must not keep the rest from
+/// its turn.
+pub async fn clear_volumes(ctx: Context, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = leftovers(&ctx) => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = time::sleep(HOUSEKEEPING) => {}
         }
     }
 }
@@ -55,7 +78,9 @@ async fn expired_mounts(ctx: &Context) -> Result<(), Refusal> {
     for id in due {
         let mut tx = ctx.store.begin("sweep.mount").await?;
         let done = Locked::take(&mut tx, id).await;
-        tx.finish(done).await?;
+        if let Err(refusal) = tx.finish(done).await {
+            tracing::warn!(vfolder = %id, error = %refusal, "mounts not swept; the next sweep tries again");
+        }
     }
     Ok(())
 }
@@ -76,7 +101,10 @@ async fn due_purges(ctx: &Context) -> Result<(), Refusal> {
                     r.reason(),
                     Reason::VFolderStatus | Reason::VFolderBusy | Reason::VFolderNotFound
                 ) => {}
-            other => other?,
+            Err(refusal) => {
+                tracing::warn!(vfolder = %id, error = %refusal, "not purged; the next sweep tries again")
+            }
+            Ok(()) => {}
         }
     }
     Ok(())
@@ -85,8 +113,8 @@ async fn due_purges(ctx: &Context) -> Result<(), Refusal> {
 async fn purge_if_due(tx: &mut Tx, warrant: &Warrant, id: Id) -> Result<(), Refusal> {
     let row = vfolders::lock(tx, id).await?;
     let now = tx.now().await?;
-    // Restored and trashed again meanwhile, its time is another.
-    if row.and_then(|r| r.purge_time).is_some_and(|t| t > now) {
+    // Restored meanwhile, or trashed again with another time.
+    if row.is_none_or(|r| r.status != Status::Trashed || r.purge_time.is_none_or(|t| t > now)) {
         return Ok(());
     }
     purge::begin(tx, warrant, id, "", "trash retention")
@@ -100,7 +128,9 @@ async fn aged_records(ctx: &Context) -> Result<(), Refusal> {
         let now = tx.now().await?;
         let settings = &ctx.settings;
         requests::remove_aged(&mut tx, now.minus(REQUEST_RETENTION)).await?;
-        operations::remove_aged(&mut tx, now.minus(settings.operations.retention)).await?;
+        // A request that is remembered needs its operation.
+        let retention = settings.operations.retention.max(REQUEST_RETENTION);
+        operations::remove_aged(&mut tx, now.minus(retention)).await?;
         let before = now.minus(settings.trash.tombstone_retention);
         for id in vfolders::aged_out(&mut tx, before, BATCH).await? {
             vfolders::remove(&mut tx, id).await?;
@@ -112,36 +142,49 @@ async fn aged_records(ctx: &Context) -> Result<(), Refusal> {
 }
 
 /// What ended operations have left on the volumes, because the storage-proxy was away when they ended.
-async fn leftovers(ctx: &Context) -> Result<(), Refusal> {
+async fn leftovers(ctx: &Context) {
     for volume in ctx.volumes.names() {
-        let Ok(proxy) = ctx.volumes.owner(volume) else {
-            continue;
-        };
-        // A volume that is away has its turn another time.
-        let Ok(contents) = proxy.contents(volume).await else {
-            continue;
-        };
-        let mut contents = std::pin::pin!(contents);
-        let mut ids: Vec<Id> = Vec::new();
-        while let Some(Ok(found)) = contents.next().await {
-            use vfolder_proto::storage::VolumeArea::{Journal, Staging};
-            if matches!(found.area(), Journal | Staging)
-                && let Ok(id) = found.id.parse()
-            {
-                ids.push(id);
+        match time::timeout(VOLUME_PATIENCE, leftovers_on(ctx, volume)).await {
+            Ok(Ok(())) => {}
+            // A volume that is away has its turn another time.
+            Ok(Err(refusal)) => tracing::debug!(volume, error = %refusal, "volume not cleared"),
+            Err(_) => tracing::warn!(
+                volume,
+                "clearing the volume took too long; the next round goes on"
+            ),
+        }
+    }
+}
+
+async fn leftovers_on(ctx: &Context, volume: &str) -> Result<(), Refusal> {
+    use vfolder_proto::storage::VolumeArea::{Journal, Staging};
+
+    let refused = |e: ProxyError| e.into_refusal(volume);
+    let proxy = ctx.volumes.owner(volume)?;
+    let mut contents = pin!(proxy.contents(volume).await.map_err(refused)?);
+    let mut ids: BTreeSet<Id> = BTreeSet::new();
+    while let Some(found) = contents.next().await {
+        let found = found.map_err(refused)?;
+        if matches!(found.area(), Journal | Staging)
+            && let Ok(id) = found.id.parse()
+        {
+            ids.insert(id);
+        }
+    }
+    // The volume was read first: an operation has its record before anything of it comes onto a volume, so one without
+    // a record has ended and was forgotten.
+    let all: Vec<Id> = ids.iter().copied().collect();
+    for chunk in all.chunks(500) {
+        let mut look = ctx.store.read("sweep.leftovers").await?;
+        for (id, state) in inspect::states(&mut look, chunk).await? {
+            if state.is_live() {
+                ids.remove(&id);
             }
         }
-        ids.sort_unstable();
-        ids.dedup();
-        for chunk in ids.chunks(500) {
-            let mut tx = ctx.store.read("sweep.leftovers").await?;
-            for (id, state) in inspect::states(&mut tx, chunk).await? {
-                if !state.is_live()
-                    && let Err(error) = proxy.forget_task(id, volume).await
-                {
-                    tracing::debug!(operation = %id, %error, "left for the next sweep");
-                }
-            }
+    }
+    for id in ids {
+        if let Err(error) = proxy.forget_task(id, volume).await {
+            tracing::debug!(operation = %id, %error, "left for the next round");
         }
     }
     Ok(())

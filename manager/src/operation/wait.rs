@@ -10,9 +10,10 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use vfolder_common::error::Refusal;
 
-use super::get;
+use super::{get, read::get_visible};
 use crate::{
     context::Context,
+    model::Caller,
     store::{Change, Id, Operation},
 };
 
@@ -40,7 +41,11 @@ pub async fn wait(ctx: &Context, id: Id, timeout: Duration) -> Result<Operation,
 }
 
 /// The operation as it is, then after each change, until it has ended.
-pub fn watch(ctx: Context, id: Id) -> impl Stream<Item = Result<Operation, Refusal>> + Send {
+pub fn watch(
+    ctx: Context,
+    caller: Caller,
+    id: Id,
+) -> impl Stream<Item = Result<Operation, Refusal>> + Send {
     let (out, news) = mpsc::channel(1);
     tokio::spawn(async move {
         tokio::select! {
@@ -49,7 +54,11 @@ pub fn watch(ctx: Context, id: Id) -> impl Stream<Item = Result<Operation, Refus
                 // An error means that the watcher is gone.
                 let _ = out.send(Err(refusal)).await;
             }
-            result = tell(&ctx, id, &out) => {
+            refusal = caller.expiry() => {
+                // An error means that the watcher is gone.
+                let _ = out.send(Err(refusal)).await;
+            }
+            result = tell(&ctx, &caller, id, &out) => {
                 if let Err(refusal) = result {
                     // An error means that the watcher is gone.
                     let _ = out.send(Err(refusal)).await;
@@ -62,13 +71,14 @@ pub fn watch(ctx: Context, id: Id) -> impl Stream<Item = Result<Operation, Refus
 
 async fn tell(
     ctx: &Context,
+    caller: &Caller,
     id: Id,
     out: &mpsc::Sender<Result<Operation, Refusal>>,
 ) -> Result<(), Refusal> {
     let mut hub = ctx.store.hub().listen();
     let mut told: Option<Operation> = None;
     loop {
-        let op = get(ctx, id).await?;
+        let op = get_visible(ctx, caller, id).await?;
         let ended = !op.state.is_live();
         if told.as_ref().is_none_or(|t| *t != op) {
             told = Some(op.clone());

@@ -155,7 +155,9 @@ impl Proxy {
         Ok(request)
     }
 
-    /// What a status from a call means. After a broken connection, whoever answers next has to prove itself again.
+    /// What a status from a call means. After a call that failed for want of an answer, whoever answers next has to prove
+    /// itself again. (Between calls the channel may redial without our knowing; beyond loopback it is TLS that makes sure
+    /// who answers.)
     pub fn failed(&self, status: Status) -> ProxyError {
         match status.code() {
             Code::Unavailable | Code::Unknown | Code::Cancelled | Code::DeadlineExceeded
@@ -208,8 +210,23 @@ impl ProxyError {
                 Some(Reason::VolumeUnavailable | Reason::VolumeNotFound) => {
                     unavailable(volume, status.message())
                 }
-                Some(reason) => Refusal::new(reason, status.message()),
-                None => Refusal::internal(&*status),
+                // What the user can do something about.
+                Some(
+                    reason @ (Reason::VolumeFull
+                    | Reason::VolumeReadOnly
+                    | Reason::QuotaExceeded
+                    | Reason::SourceMissing
+                    | Reason::TreeUnsupported
+                    | Reason::IoError),
+                ) => Refusal::new(reason, status.message()),
+                // What only the operator can: a secret or clock that differs, a version that doesn't fit.
+                _ => {
+                    tracing::error!(volume, code = ?status.code(), message = status.message(), "the storage-proxy refuses the manager");
+                    unavailable(
+                        volume,
+                        "its storage-proxy refuses the manager; its operator has to look at the logs",
+                    )
+                }
             },
         }
     }

@@ -25,6 +25,11 @@ pub enum OpenError {
     /// The certificates.
     #[error("storage.tls: {0}")]
     Tls(#[from] ListenError),
+    /// Nobody to trust.
+    #[error(
+        "storage.tls: ca_file is required: the authority that the storage-proxies' certificates come from"
+    )]
+    NoAuthority,
     /// An address.
     #[error("storage.proxies: {0}: {1}")]
     Address(String, tonic::transport::Error),
@@ -59,6 +64,9 @@ impl Volumes {
     ) -> Result<Self, OpenError> {
         let secret = SharedSecret::from_file(&config.secret_file)?;
         let tls = config.tls.as_ref().map(server::client_tls).transpose()?;
+        if config.tls.as_ref().is_some_and(|t| t.ca_file.is_none()) {
+            return Err(OpenError::NoAuthority);
+        }
         let mut by_name = BTreeMap::new();
         for proxy in &config.proxies {
             if !insecure && !proxy.address.starts_with("https://") && !is_loopback(&proxy.address) {

@@ -10,7 +10,7 @@ use super::{
     engine::{Connection, on},
     schema::operations,
 };
-use crate::model::State;
+use crate::model::{Kind, State};
 
 /// What a worker holds while it works: every write goes through it and fails once another worker has taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,9 +35,10 @@ pub struct Ending {
 }
 
 /// Whether there is anything to claim: a cheap look that decides nothing.
-pub async fn is_any_free(tx: &mut Tx, now: Timestamp) -> Result<bool, StoreError> {
+pub async fn is_any_free(tx: &mut Tx, kinds: &[Kind], now: Timestamp) -> Result<bool, StoreError> {
     let found: Vec<Id> = on!(tx, c => operations::table
         .filter(operations::state.eq_any([State::Pending, State::Running]))
+        .filter(operations::kind.eq_any(kinds))
         .filter(operations::retry_time.le(now))
         .filter(operations::lease_expire_time.is_null().or(operations::lease_expire_time.lt(now)))
         .select(operations::id)
@@ -48,9 +49,10 @@ pub async fn is_any_free(tx: &mut Tx, now: Timestamp) -> Result<bool, StoreError
     Ok(!found.is_empty())
 }
 
-/// Takes up to `limit` operations that wait, or whose worker's lease has run out, oldest first.
+/// Takes up to `limit` operations of these kinds that wait, or whose worker's lease has run out, oldest first.
 pub async fn claim(
     tx: &mut Tx,
+    kinds: &[Kind],
     owner: Id,
     now: Timestamp,
     lease: Duration,
@@ -59,6 +61,7 @@ pub async fn claim(
     const WHAT: &str = "lease.claim";
     let free = operations::table
         .filter(operations::state.eq_any([State::Pending, State::Running]))
+        .filter(operations::kind.eq_any(kinds))
         .filter(operations::retry_time.le(now))
         .filter(
             operations::lease_expire_time
@@ -152,6 +155,16 @@ pub async fn release(
         .await)
     .map(|n| n == 1)
     .map_err(StoreError::of("lease.release"))
+}
+
+/// Whether somebody wishes to cancel, for a worker that is about to give the operation back.
+pub async fn is_cancel_requested(tx: &mut Tx, operation: Id) -> Result<bool, StoreError> {
+    on!(tx, c => operations::table
+        .find(operation)
+        .select(operations::cancel_requested)
+        .first(c)
+        .await)
+    .map_err(StoreError::of("lease.is_cancel_requested"))
 }
 
 /// Gives back all that a worker which stops has, to be taken at once by whoever is there or comes next.

@@ -174,7 +174,8 @@ pub async fn live_names(tx: &mut Tx, of: &[Id]) -> Result<Vec<(Id, Id)>, StoreEr
 /// Which operations to list.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only asked for by this user, or on a vfolder of this user or these projects. None: everything.
+    /// Only asked for by this user, or on a vfolder of this user or these projects, as source or destination. None:
+    /// everything.
     pub visible_to: Option<(String, Vec<String>)>,
     /// Only ended ones, or only live ones.
     pub done: Option<bool>,
@@ -188,6 +189,7 @@ pub struct Filter {
 
 /// Reads a page, newest first.
 pub async fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Operation>, StoreError> {
+    let sources = diesel::alias!(vfolders as sources);
     on!(tx, c => {
         let mut query = operations::table
             .inner_join(vfolders::table)
@@ -198,6 +200,16 @@ pub async fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Operat
         if let Some((user, projects)) = &filter.visible_to {
             query = query.filter(
                 operations::requester.eq(user)
+                    .or(operations::source_id.eq_any(
+                        sources
+                            .filter(
+                                sources.field(vfolders::owner_kind).eq("user")
+                                    .and(sources.field(vfolders::owner_id).eq(user))
+                                    .or(sources.field(vfolders::owner_kind).eq("project")
+                                        .and(sources.field(vfolders::owner_id).eq_any(projects))),
+                            )
+                            .select(sources.field(vfolders::id).nullable()),
+                    ))
                     .or(vfolders::owner_kind.eq("user").and(vfolders::owner_id.eq(user)))
                     .or(vfolders::owner_kind.eq("project").and(vfolders::owner_id.eq_any(projects))),
             );

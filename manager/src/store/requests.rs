@@ -39,6 +39,16 @@ pub async fn insert(tx: &mut Tx, row: &Request) -> Result<(), StoreError> {
         .map_err(StoreError::of("requests.insert"))
 }
 
+/// Forgets what began an operation, so that the same request begins another.
+pub async fn forget(tx: &mut Tx, operation: Id) -> Result<(), StoreError> {
+    on!(tx, c => diesel::delete(requests::table)
+        .filter(requests::operation_id.eq(operation))
+        .execute(c)
+        .await)
+    .map(|_| ())
+    .map_err(StoreError::of("requests.forget"))
+}
+
 /// Forgets requests from before `before`.
 pub async fn remove_aged(tx: &mut Tx, before: Timestamp) -> Result<usize, StoreError> {
     on!(tx, c => diesel::delete(requests::table)

@@ -2,7 +2,9 @@
 
 use diesel::{
     ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, SelectableHelper as _,
-    TextExpressionMethods as _, dsl::count_star, prelude::*,
+    dsl::count_star,
+    prelude::*,
+    sql_types::{Integer, Text},
 };
 use diesel_async::RunQueryDsl;
 
@@ -207,7 +209,9 @@ pub async fn list(tx: &mut Tx, filter: &Filter, limit: i64) -> Result<Vec<Vfolde
             query = query.filter(vfolders::volume.eq(volume));
         }
         if let Some(prefix) = &filter.name_prefix {
-            query = query.filter(vfolders::name.like(like_prefix(prefix)).escape('\\'));
+            // Not LIKE: SQLite's ignores case.
+            let length = i32::try_from(prefix.chars().count()).unwrap_or(i32::MAX);
+            query = query.filter(substr(vfolders::name, 1, length).eq(prefix));
         }
         if let Some(after) = filter.after {
             query = query.filter(vfolders::id.gt(after));
@@ -222,11 +226,7 @@ pub async fn take_owner_turn(tx: &mut Tx, owner: &Owner) -> Result<(), StoreErro
     match &mut tx.connection {
         Connection::Postgres(c) => {
             diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-                .bind::<diesel::sql_types::Text, _>(format!(
-                    "vfolder owner {} {}",
-                    owner.kind(),
-                    owner.id()
-                ))
+                .bind::<Text, _>(format!("vfolder owner {} {}", owner.kind(), owner.id()))
                 .execute(&mut ***c)
                 .await
                 .map(|_| ())
@@ -274,14 +274,8 @@ pub async fn aged_out(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<Vec<
     .map_err(StoreError::of("vfolders.aged_out"))
 }
 
-fn like_prefix(prefix: &str) -> String {
-    let mut pattern = String::with_capacity(prefix.len() + 1);
-    for c in prefix.chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern.push('%');
-    pattern
+#[diesel::declare_sql_function]
+extern "SQL" {
+    /// The part of a text from a character on (the first is 1), so many characters long. The same on both engines.
+    fn substr(text: Text, from: Integer, length: Integer) -> Text;
 }

@@ -4,14 +4,15 @@ use vfolder_common::error::Refusal;
 use vfolder_proto::storage::{GetTreeUsageResponse, StorageVolume};
 
 use super::{
-    Cause, Locked, NewVfolder, create,
+    Cause, Locked, NewVfolder,
+    create::{self, Begun},
     replay::{self, RequestKey},
 };
 use crate::{
     context::Context,
     model::{Kind, Status, Transition, Warrant},
     operation,
-    store::{Id, Operation, Tx},
+    store::{Id, Operation, Tx, vfolders},
 };
 
 /// What a clone would take.
@@ -49,12 +50,15 @@ pub async fn clone(
     let state = ctx.volumes.writable(&volume).await?;
     let mut tx = ctx.store.begin("vfolder.clone").await?;
     let done = in_transaction(ctx, &mut tx, warrant, source, new, key.as_ref()).await;
-    let op = tx.finish_or_abandon(dry, done).await?;
-    if !dry {
-        return Ok(Cloned::Begun(Box::new(op)));
-    }
+    let op = match tx.finish_or_abandon(dry, done).await? {
+        Begun::Now(_, op) if dry => op,
+        Begun::Now(_, op) => return Ok(Cloned::Begun(op)),
+        Begun::Before(id) => {
+            return Ok(Cloned::Begun(Box::new(operation::get(ctx, id).await?)));
+        }
+    };
     let estimate = estimate(ctx, &volume, source, &state).await?;
-    Ok(Cloned::Checked(Box::new(op), estimate))
+    Ok(Cloned::Checked(op, estimate))
 }
 
 async fn in_transaction(
@@ -64,23 +68,31 @@ async fn in_transaction(
     source: Id,
     new: NewVfolder,
     key: Option<&RequestKey>,
-) -> Result<Operation, Refusal> {
+) -> Result<Begun, Refusal> {
+    // Equal requests wait for each other here; the second finds what the first began, whatever the status is by then.
+    vfolders::lock(tx, source).await?;
+    if let Some(key) = key
+        && let Some(id) = key.seen(tx).await?
+    {
+        return Ok(Begun::Before(id));
+    }
     let mut locked = Locked::admit(tx, source, warrant, "").await?;
     let row = new.into_row(&warrant.caller.user, locked.now);
     let mut op = Operation::new(Kind::Clone, row.id, Some(source), &row.volume, locked.now);
     op.requester.clone_from(&warrant.caller.user);
+    op.epoch = row.epoch;
     create::begin(ctx, tx, &row, &op, "CloneVFolder", key).await?;
     let cause = Cause {
         action: "CloneVFolder",
         actor: warrant.caller.user.clone(),
+        // Not where to: who sees the source need not see the destination.
         operation: Some(op.id),
-        reason: format!("into {} ({})", row.name, row.id),
         ..Cause::default()
     };
     locked
         .change(tx, Transition::CloneStart, Status::Cloning, cause, |_| {})
         .await?;
-    Ok(op)
+    Ok(Begun::Now(Box::new(row), Box::new(op)))
 }
 
 /// Counts the source.

@@ -8,9 +8,9 @@ use super::{
 };
 use crate::{
     context::Context,
-    model::{Caller, Kind},
+    model::{Caller, Kind, Owner},
     operation,
-    store::{Operation, StoreError, Tx, Vfolder, operations, vfolders},
+    store::{Id, Operation, Tx, Vfolder, operations, vfolders},
 };
 
 /// What became of the request.
@@ -37,12 +37,20 @@ pub async fn create(
     ctx.volumes.writable(&new.volume).await?;
     let mut tx = ctx.store.begin("vfolder.create").await?;
     let done = in_transaction(ctx, &mut tx, caller, new, key.as_ref()).await;
-    let (row, op) = tx.finish_or_abandon(dry, done).await?;
-    Ok(if dry {
-        Created::Checked(Box::new(row))
-    } else {
-        Created::Begun(Box::new(op))
+    let begun = tx.finish_or_abandon(dry, done).await?;
+    Ok(match begun {
+        Begun::Now(row, _) if dry => Created::Checked(row),
+        Begun::Now(_, op) => Created::Begun(op),
+        Begun::Before(id) => Created::Begun(Box::new(operation::get(ctx, id).await?)),
     })
+}
+
+/// Whether it is this request that begins the work.
+pub enum Begun {
+    /// It is.
+    Now(Box<Vfolder>, Box<Operation>),
+    /// The same request came before and began this operation.
+    Before(Id),
 }
 
 async fn in_transaction(
@@ -51,14 +59,21 @@ async fn in_transaction(
     caller: &Caller,
     new: NewVfolder,
     key: Option<&RequestKey>,
-) -> Result<(Vfolder, Operation), Refusal> {
+) -> Result<Begun, Refusal> {
+    vfolders::take_owner_turn(tx, &new.owner).await?;
+    // The same request may have been at work when this one looked before the transaction.
+    if let Some(key) = key
+        && let Some(id) = key.seen(tx).await?
+    {
+        return Ok(Begun::Before(id));
+    }
     let now = tx.now().await?;
     let row = new.into_row(&caller.user, now);
     let mut op = Operation::new(Kind::Create, row.id, None, &row.volume, now);
     op.requester.clone_from(&caller.user);
     op.epoch = row.epoch;
     begin(ctx, tx, &row, &op, "CreateVFolder", key).await?;
-    Ok((row, op))
+    Ok(Begun::Now(Box::new(row), Box::new(op)))
 }
 
 /// Writes a CREATING row with the operation that backs it and the request that asked for it.
@@ -70,10 +85,26 @@ pub async fn begin(
     action: &'static str,
     key: Option<&RequestKey>,
 ) -> Result<(), Refusal> {
+    make_room(ctx, tx, &row.owner()).await?;
+    let cause = Cause {
+        action,
+        actor: op.requester.clone(),
+        operation: Some(op.id),
+        ..Cause::default()
+    };
+    change::insert(tx, row, cause).await?;
+    operations::insert(tx, op).await?;
+    if let Some(key) = key {
+        key.remember(tx, op.id, row.create_time).await?;
+    }
+    Ok(())
+}
+
+/// Whether the owner may have one more; nobody else adds one until the transaction ends.
+pub async fn make_room(ctx: &Context, tx: &mut Tx, owner: &Owner) -> Result<(), Refusal> {
     let limit = ctx.settings.limits.vfolders_per_owner;
-    let owner = row.owner();
-    vfolders::take_owner_turn(tx, &owner).await?;
-    let count = vfolders::count_of(tx, &owner).await?;
+    vfolders::take_owner_turn(tx, owner).await?;
+    let count = vfolders::count_of(tx, owner).await?;
     if count >= limit {
         return Err(Refusal::new(
             Reason::CountExceeded,
@@ -88,30 +119,5 @@ pub async fn begin(
             format!("limit {limit} vfolders, used {count}, asked 1"),
         ));
     }
-    let cause = Cause {
-        action,
-        actor: op.requester.clone(),
-        operation: Some(op.id),
-        ..Cause::default()
-    };
-    change::insert(tx, row, cause).await?;
-    operations::insert(tx, op).await?;
-    if let Some(key) = key {
-        key.remember(tx, op.id, row.create_time)
-            .await
-            .map_err(twice)?;
-    }
     Ok(())
-}
-
-/// The same request is being carried out at this moment, by somebody else's hand.
-fn twice(error: StoreError) -> Refusal {
-    match error {
-        StoreError::NotUnique { .. } => Refusal::new(
-            Reason::Overloaded,
-            "the same request is being carried out already; repeat it to learn its result",
-        )
-        .with_retry(std::time::Duration::from_millis(100)),
-        other => other.into(),
-    }
 }

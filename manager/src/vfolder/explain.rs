@@ -9,7 +9,7 @@ use super::{
 use crate::{
     context::Context,
     model::{
-        Access, Status,
+        Access, Caller, Status,
         admission::{self, Cell},
     },
     store::{Event, Id, Mount, Operation, events, mounts, operations, vfolders},
@@ -25,8 +25,8 @@ pub struct Explanation {
     pub vfolder: Shown,
     /// For a person.
     pub text: String,
-    /// What backs it.
-    pub operations: Vec<Operation>,
+    /// What backs it, and whether the caller sees the vfolder that it makes.
+    pub operations: Vec<(Operation, bool)>,
     /// What backs it.
     pub mounts: Vec<Mount>,
     /// What the status admits.
@@ -36,14 +36,19 @@ pub struct Explanation {
 }
 
 /// Explains.
-pub async fn explain(ctx: &Context, id: Id) -> Result<Explanation, Refusal> {
+pub async fn explain(ctx: &Context, caller: &Caller, id: Id) -> Result<Explanation, Refusal> {
     // One transaction, so that the parts belong together.
     let mut tx = ctx.store.begin("vfolder.explain").await?;
     let found = async {
         let row = vfolders::lock(&mut tx, id).await?;
         let row = row.ok_or_else(|| refuse::not_found(id))?;
         let now = tx.now().await?;
-        let operations = operations::live_on(&mut tx, id).await?;
+        let mut operations = Vec::new();
+        for op in operations::live_on(&mut tx, id).await? {
+            let target = vfolders::get(&mut tx, op.vfolder_id).await?;
+            let sees = target.is_some_and(|t| t.permission(caller).is_some());
+            operations.push((op, sees));
+        }
         let mounts = mounts::live_on(&mut tx, id, now, None, MAX_MOUNTS).await?;
         let last_event = events::last_change(&mut tx, id).await?;
         let shown = show(&mut tx, vec![row]).await?;
@@ -69,9 +74,9 @@ pub async fn explain(ctx: &Context, id: Id) -> Result<Explanation, Refusal> {
     tx.abandon(found).await
 }
 
-fn text(shown: &Shown, operations: &[Operation], mounts: &[Mount]) -> String {
+fn text(shown: &Shown, operations: &[(Operation, bool)], mounts: &[Mount]) -> String {
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    let work = operations.first().map_or_else(String::new, |op| {
+    let work = operations.first().map_or_else(String::new, |(op, _)| {
         let state = if op.last_problem.is_empty() {
             format!("{}, attempt {}", op.state, op.attempt)
         } else {

@@ -7,7 +7,7 @@ use vfolder_common::error::Refusal;
 use super::refuse;
 use crate::{
     context::Context,
-    model::{Caller, settle},
+    model::{Caller, Status, Warrant, settle},
     store::{Event, Id, Tx, Vfolder, events, operations, vfolders},
 };
 
@@ -29,7 +29,7 @@ pub async fn show(tx: &mut Tx, rows: Vec<Vfolder>) -> Result<Vec<Shown>, Refusal
     }
     let mut shown = Vec::with_capacity(rows.len());
     for mut row in rows {
-        if row.status == crate::model::Status::Mounted {
+        if row.status == Status::Mounted {
             let now = tx.now().await?;
             let backing = vfolders::backing(tx, row.id, now).await?;
             row.status = settle::effective(row.status, &backing);
@@ -51,16 +51,34 @@ pub async fn show_one(ctx: &Context, row: Vfolder) -> Result<Shown, Refusal> {
         .ok_or_else(|| refuse::not_found(id))
 }
 
-/// Reads one vfolder again.
-pub async fn get(ctx: &Context, id: Id) -> Result<Shown, Refusal> {
+/// Reads a vfolder that the caller may see.
+pub async fn get(ctx: &Context, caller: &Caller, id: Id) -> Result<Shown, Refusal> {
     let mut tx = ctx.store.read("vfolder.get").await?;
     let row = vfolders::get(&mut tx, id).await?;
-    let row = row.ok_or_else(|| refuse::not_found(id))?;
+    let visible = row.filter(|r| r.permission(caller).is_some());
+    let row = visible.ok_or_else(|| refuse::not_found(id))?;
     let shown = show(&mut tx, vec![row]).await?;
     shown
         .into_iter()
         .next()
         .ok_or_else(|| refuse::not_found(id))
+}
+
+/// After a refusal of a request with `allow_missing`: the vfolder, if somebody else has meanwhile done what was asked for.
+pub async fn settled_meanwhile(
+    ctx: &Context,
+    warrant: &Warrant,
+    id: Id,
+    refusal: Refusal,
+) -> Result<Vfolder, Refusal> {
+    if !warrant.asked.allow_missing {
+        return Err(refusal);
+    }
+    let mut tx = ctx.store.read("vfolder.settled_meanwhile").await?;
+    match vfolders::get(&mut tx, id).await? {
+        Some(row) if warrant.settled.contains(&row.status) => Ok(row),
+        _ => Err(refusal),
+    }
 }
 
 /// Reads a page, and whether there is another.
@@ -75,7 +93,10 @@ pub async fn list(
     let mut rows = vfolders::list(&mut tx, &filter, size + 1).await?;
     let more = i64::try_from(rows.len()).is_ok_and(|n| n > size);
     rows.truncate(usize::try_from(size).unwrap_or_default());
-    Ok((show(&mut tx, rows).await?, more))
+    let mut shown = show(&mut tx, rows).await?;
+    // MOUNTED whose mounts have all expired is shown as READY, and is not what was asked for.
+    shown.retain(|s| filter.statuses.is_empty() || filter.statuses.contains(&s.row.status));
+    Ok((shown, more))
 }
 
 /// Whose vfolders a caller sees. None: everybody's.

@@ -1,6 +1,7 @@
 //! Destroying a vfolder.
 
 use vfolder_common::error::Refusal;
+use vfolder_proto::storage::GetTreeUsageResponse;
 
 use super::{
     Cause, Locked,
@@ -36,7 +37,17 @@ pub async fn purge(
     if !dry {
         return Ok(Purged::Begun(Box::new(op)));
     }
-    let estimate = estimate(ctx, volume, id, &state).await?;
+    // A vfolder in ERROR may have no tree: then there is nothing to destroy.
+    let owner = ctx.volumes.owner(volume)?;
+    let has_tree = owner.has_tree(volume, id).await;
+    let estimate = if has_tree.map_err(|e| e.into_refusal(volume))? {
+        estimate(ctx, volume, id, &state).await?
+    } else {
+        Estimate {
+            usage: GetTreeUsageResponse::default(),
+            available: state.available_bytes,
+        }
+    };
     Ok(Purged::Checked(Box::new(op), estimate))
 }
 

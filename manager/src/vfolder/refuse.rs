@@ -88,7 +88,7 @@ async fn busy(tx: &mut Tx, row: &Vfolder) -> Result<Refusal, Refusal> {
     if let Some(first) = names.first() {
         refusal = refusal
             .with_metadata("operation", first.clone())
-            .with_metadata("operations", names.join(","));
+            .with_metadata("operations", names.len().to_string());
     }
     Ok(refusal)
 }

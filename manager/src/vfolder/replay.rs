@@ -43,11 +43,15 @@ impl RequestKey {
         if before.fingerprint == self.fingerprint {
             return Ok(Some(before.operation_id));
         }
-        Err(Refusal::new(
+        Err(self.reused())
+    }
+
+    fn reused(&self) -> Refusal {
+        Refusal::new(
             Reason::RequestIdReused,
             "this request_id came before with other arguments; use a new one for a new request",
         )
-        .with_metadata("request_id", self.id.to_string()))
+        .with_metadata("request_id", self.id.to_string())
     }
 
     /// Remembers which operation the request began.
@@ -56,7 +60,7 @@ impl RequestKey {
         tx: &mut Tx,
         operation: Id,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Refusal> {
         let row = requests::Request {
             requester: self.requester.clone(),
             request_id: self.id,
@@ -64,7 +68,11 @@ impl RequestKey {
             operation_id: operation,
             create_time: now,
         };
-        requests::insert(tx, &row).await
+        // Equal requests wait for each other and see each other: what comes in between asks for something else.
+        requests::insert(tx, &row).await.map_err(|e| match e {
+            StoreError::NotUnique { .. } => self.reused(),
+            other => other.into(),
+        })
     }
 }
 

@@ -92,6 +92,14 @@ async fn in_transaction(
                 "the vfolder is DELETED but its volume has a tree of it: an orphan, which `manager doctor` lists too",
             ));
         }
+        (status, _) if status.is_transient() => {
+            return Err(Refusal::new(
+                Reason::ResetUnsafe,
+                format!(
+                    "the vfolder is {status} and nothing backs that, which must never be: `manager doctor` tells more"
+                ),
+            ));
+        }
         (status, _) => status,
     };
     let finding = format!(
@@ -114,7 +122,11 @@ async fn in_transaction(
             ..Cause::default()
         };
         locked
-            .change(tx, Transition::Reset, to, cause, |_| {})
+            .change(tx, Transition::Reset, to, cause, |row| {
+                if to == Status::Ready {
+                    row.delete_time = None;
+                }
+            })
             .await?;
     }
     Ok(Reset {

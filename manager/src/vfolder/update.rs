@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use vfolder_common::error::Refusal;
 
-use super::{Cause, Locked, fields};
+use super::{Cause, Locked, create, fields};
 use crate::{
     context::Context,
     model::{Owner, Permission, Transition, Warrant},
@@ -86,11 +86,12 @@ pub async fn update(
     dry: bool,
 ) -> Result<Vfolder, Refusal> {
     let mut tx = ctx.store.begin("vfolder.update").await?;
-    let done = in_transaction(&mut tx, warrant, id, etag, edit).await;
+    let done = in_transaction(ctx, &mut tx, warrant, id, etag, edit).await;
     tx.finish_or_abandon(dry, done).await
 }
 
 async fn in_transaction(
+    ctx: &Context,
     tx: &mut Tx,
     warrant: &Warrant,
     id: Id,
@@ -98,6 +99,11 @@ async fn in_transaction(
     edit: Edit,
 ) -> Result<Vfolder, Refusal> {
     let mut locked = Locked::admit(tx, id, warrant, etag).await?;
+    if let Some(owner) = &edit.owner
+        && *owner != locked.row.owner()
+    {
+        create::make_room(ctx, tx, owner).await?;
+    }
     let cause = Cause {
         action: "UpdateVFolder",
         actor: warrant.caller.user.clone(),

@@ -10,6 +10,7 @@ use vfolder_common::error::Refusal;
 use super::list::{Shown, get};
 use crate::{
     context::Context,
+    model::Caller,
     store::{Change, Event, Id, events, vfolders},
 };
 
@@ -18,9 +19,11 @@ const POLL: Duration = Duration::from_secs(1);
 /// The most events read at once.
 const BATCH: i64 = 256;
 
-/// The vfolder as it is, then each event with the vfolder after it. Ends when the record is removed.
+/// The vfolder as it is, then each event with the vfolder as it then is. Ends when the record is removed, the caller
+/// may no longer see it, or the caller's token expires.
 pub fn watch(
     ctx: Context,
+    caller: Caller,
     id: Id,
 ) -> impl Stream<Item = Result<(Shown, Option<Event>), Refusal>> + Send {
     // One message ahead: a slow watcher holds back the reading, and nothing is lost, since the history is the source.
@@ -32,7 +35,11 @@ pub fn watch(
                 // An error means that the watcher is gone.
                 let _ = out.send(Err(refusal)).await;
             }
-            result = tell(&ctx, id, &out) => {
+            refusal = caller.expiry() => {
+                // An error means that the watcher is gone.
+                let _ = out.send(Err(refusal)).await;
+            }
+            result = tell(&ctx, &caller, id, &out) => {
                 if let Err(refusal) = result {
                     // An error means that the watcher is gone.
                     let _ = out.send(Err(refusal)).await;
@@ -45,11 +52,12 @@ pub fn watch(
 
 async fn tell(
     ctx: &Context,
+    caller: &Caller,
     id: Id,
     out: &mpsc::Sender<Result<(Shown, Option<Event>), Refusal>>,
 ) -> Result<(), Refusal> {
     let mut hub = ctx.store.hub().listen();
-    let first = get(ctx, id).await?;
+    let first = get(ctx, caller, id).await?;
     let mut seen = first.row.revision;
     if out.send(Ok((first, None))).await.is_err() {
         return Ok(());
@@ -63,7 +71,7 @@ async fn tell(
             if fresh.is_empty() {
                 break;
             }
-            let now = get(ctx, id).await?;
+            let now = get(ctx, caller, id).await?;
             for event in fresh {
                 seen = event.sequence;
                 if out.send(Ok((now.clone(), Some(event)))).await.is_err() {

@@ -23,8 +23,9 @@ CREATE TABLE vfolders (
     CHECK ((status = 'TRASHED') = (purge_time IS NOT NULL))
 );
 
--- A name is taken among the vfolders of an owner that are neither in the trash nor gone.
-CREATE UNIQUE INDEX vfolders_name ON vfolders (owner_kind, owner_id, name) WHERE status NOT IN ('TRASHED', 'DELETED');
+-- A name is taken among the vfolders of an owner that are in use. What is in the trash or beyond never comes into the
+-- way of its own purge; what is in ERROR gives its name up, and has to find it free, or another, when it comes back.
+CREATE UNIQUE INDEX vfolders_name ON vfolders (owner_kind, owner_id, name) WHERE status IN ('CREATING', 'READY', 'PERFORMING', 'CLONING', 'MOUNTED');
 CREATE INDEX vfolders_owner ON vfolders (owner_kind, owner_id, id);
 CREATE INDEX vfolders_purge ON vfolders (purge_time) WHERE status = 'TRASHED';
 CREATE INDEX vfolders_gone ON vfolders (update_time) WHERE status = 'DELETED';
@@ -103,3 +104,4 @@ CREATE TABLE requests (
 );
 
 CREATE INDEX requests_age ON requests (create_time);
+CREATE INDEX requests_operation ON requests (operation_id);

@@ -76,8 +76,8 @@ impl FileService for Files {
     ) -> Result<Response<ListFilesResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
         let grant = granted(&extensions, &request.vfolder_id, GrantMode::ReadOnly)?;
-        let path = path::read(&request.path, &request.path_bytes)?;
         let mut fields = Fields::default();
+        let path = path::read(&request.path, &request.path_bytes, &mut fields);
         let size = match usize::try_from(request.page_size) {
             Ok(0) => DEFAULT_PAGE,
             Ok(size) => size.min(LARGEST_PAGE),
@@ -86,7 +86,9 @@ impl FileService for Files {
                 0
             }
         };
-        let after = page_token::read(grant.vfolder, &path, &request.page_token);
+        let after = path
+            .as_ref()
+            .and_then(|path| page_token::read(grant.vfolder, path, &request.page_token));
         if after.is_none() && !request.page_token.is_empty() {
             fields.wrong(
                 "page_token",
@@ -94,6 +96,7 @@ impl FileService for Files {
             );
         }
         fields.finish()?;
+        let path = path.unwrap_or_else(RelativePath::root);
 
         let control = Arc::new(Control::default());
         let _stop = StopOnDrop(Arc::clone(&control));
@@ -118,12 +121,18 @@ impl FileService for Files {
     ) -> Result<Response<FileEntry>, Status> {
         let (_, extensions, request) = request.into_parts();
         let grant = granted(&extensions, &request.vfolder_id, GrantMode::ReadWrite)?;
-        let path = path::read(&request.path, &request.path_bytes)?;
+        let mut fields = Fields::default();
+        let path = path::read(&request.path, &request.path_bytes, &mut fields);
         let mode = match request.mode {
             0 => DEFAULT_MODE,
             mode if mode <= ALL_MODE_BITS => mode,
-            _ => return Err(Refusal::field("mode", "must be at most 07777 (octal), 4095").into()),
+            _ => {
+                fields.wrong("mode", "must be at most 07777 (octal), 4095");
+                DEFAULT_MODE
+            }
         };
+        fields.finish()?;
+        let path = path.unwrap_or_else(RelativePath::root);
         let parents = request.parents;
         let made = self.in_tree(grant, move |tree| {
             if path.is_root() && parents {

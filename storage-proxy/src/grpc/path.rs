@@ -2,24 +2,22 @@
 //! lead back.
 
 use bytes::Bytes;
-use vfolder_common::error::Refusal;
+use vfolder_common::error::Fields;
 
 use crate::tree::RelativePath;
 
-/// The path of a request with a `path` and a `path_bytes` field.
-pub fn read(path: &str, path_bytes: &[u8]) -> Result<RelativePath, Refusal> {
+/// The path of a request with a `path` and a `path_bytes` field. None: it is wrong, and `fields` says how.
+pub fn read(path: &str, path_bytes: &[u8], fields: &mut Fields) -> Option<RelativePath> {
     if !path.is_empty() && !path_bytes.is_empty() {
-        return Err(Refusal::field(
-            "path_bytes",
-            "leave one of path and path_bytes empty",
-        ));
+        fields.wrong("path_bytes", "leave one of path and path_bytes empty");
+        return None;
     }
     let (field, bytes) = if path_bytes.is_empty() {
         ("path", path.as_bytes())
     } else {
         ("path_bytes", path_bytes)
     };
-    RelativePath::parse(bytes).map_err(|error| Refusal::field(field, error.to_string()))
+    fields.check(field, RelativePath::parse(bytes))
 }
 
 /// The two fields of a name or target.
@@ -51,7 +49,10 @@ mod tests {
             ("", b"../a", "path_bytes"),
             ("a", b"a", "path_bytes"),
         ] {
-            let text = read(path, bytes)
+            let mut fields = Fields::default();
+            assert!(read(path, bytes, &mut fields).is_none());
+            let text = fields
+                .finish()
                 .err()
                 .map(|refusal| refusal.text().to_owned());
             assert!(

@@ -64,6 +64,8 @@ pub fn by_fault(fault: Fault, path: &str) -> Refusal {
         Fault::MountPoint | Fault::Changed => Reason::TreeUnsupported,
         Fault::Owner { .. } => Reason::FilePermission,
         Fault::NoProc => Reason::IoError,
+        // This filesystem's limit, below Linux's.
+        Fault::System(_, Errno::NAMETOOLONG) => return Refusal::field("path", fault.to_string()),
         Fault::System(_, errno) => of_errno(errno),
     };
     Refusal::new(reason, text).with_resource("file", shown, fault.to_string())
@@ -97,7 +99,6 @@ fn of_errno(errno: Errno) -> Reason {
         Errno::DQUOT => Reason::QuotaExceeded,
         Errno::ROFS => Reason::VolumeReadOnly,
         Errno::ACCESS | Errno::PERM => Reason::FilePermission,
-        Errno::NAMETOOLONG => Reason::FieldInvalid,
         _ => Reason::IoError,
     }
 }

@@ -289,6 +289,8 @@ impl Inner {
             Ok(lane) => {
                 let turns = Arc::clone(&lane.turns);
                 let turn = tokio::select! {
+                    // Somebody waits for an empty tree, and it takes no time: it never queues behind long work.
+                    () = std::future::ready(()), if running.spec.work.is_quick() => None,
                     turn = turns.acquire_owned() => turn.ok(),
                     // Its end still has to be made of what it has left in an earlier life.
                     () = running.stop.cancelled() => None,

@@ -15,9 +15,6 @@ use crate::{
     volume::{OpenVolume, Staging, VolumeError},
 };
 
-/// A new vfolder's root directory: its owner's to write, everybody's to read.
-const ROOT_MODE: u32 = 0o755;
-
 /// Why work ended early.
 #[derive(Debug)]
 pub(super) enum Interrupted {
@@ -84,7 +81,7 @@ impl Job<'_> {
             self.clear_staging()?;
             let staging = self.volume.begin_staging(self.operation)?;
             let done = staging
-                .make_empty_tree(ROOT_MODE)
+                .make_empty_tree(&self.volume.new_trees)
                 .map_err(Interrupted::from);
             done.and_then(|()| self.publish(&staging, vfolder))
                 .map_err(|why| self.clean_up_after(why))?;
@@ -174,7 +171,10 @@ impl Job<'_> {
                 true => Interrupted::Stopped(Stop::Suspend),
                 false => Interrupted::Failed(error.into()),
             })?;
-        Ok(self.task.control.progress())
+        // The directory that the tree lay in is ours, not the vfolder's.
+        let mut progress = self.task.control.progress();
+        progress.entries_done = progress.entries_done.saturating_sub(1);
+        Ok(progress)
     }
 
     fn publish(&self, staging: &Staging, vfolder: Uuid) -> Result<(), Interrupted> {

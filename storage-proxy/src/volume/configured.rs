@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Holder, OpenError, OpenVolume, VolumeError};
+use super::{Holder, NewTrees, OpenError, OpenVolume, VolumeError};
 
 /// A configured volume, which may come and go.
 #[derive(Debug)]
@@ -13,6 +13,7 @@ pub struct Volume {
     name: String,
     path: PathBuf,
     holder: Holder,
+    new_trees: NewTrees,
     slot: Mutex<Slot>,
 }
 
@@ -30,8 +31,16 @@ impl Volume {
             name: name.into(),
             path: path.into(),
             holder,
+            new_trees: NewTrees::default(),
             slot: Mutex::default(),
         }
+    }
+
+    /// With other owners and modes for new trees.
+    #[must_use]
+    pub fn with_new_trees(mut self, new_trees: NewTrees) -> Self {
+        self.new_trees = new_trees;
+        self
     }
 
     /// Its name.
@@ -87,7 +96,8 @@ impl Volume {
 
     fn open(&self, slot: &mut Slot) -> Result<Arc<OpenVolume>, OpenError> {
         match OpenVolume::open(&self.path, &self.name, &self.holder) {
-            Ok(open) => {
+            Ok(mut open) => {
+                open.new_trees = self.new_trees;
                 let open = Arc::new(open);
                 slot.open = Some(Arc::clone(&open));
                 tracing::info!(

@@ -37,5 +37,5 @@ pub use error::{OpenError, VolumeError};
 pub use init::{InitError, init};
 pub use layout::tree_path;
 pub use lock::Holder;
-pub use opened::OpenVolume;
+pub use opened::{NewTrees, OpenVolume};
 pub use publish::Staging;

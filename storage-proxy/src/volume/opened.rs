@@ -28,6 +28,27 @@ use crate::tree::{
     open::{open_directory, open_path},
 };
 
+/// Who owns the root directory of a new vfolder, and its permission bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewTrees {
+    /// The owner. None: the user that the storage-proxy runs as.
+    pub uid: Option<u32>,
+    /// The group. None: the group that the storage-proxy runs as.
+    pub gid: Option<u32>,
+    /// Permission bits, setgid and sticky included.
+    pub mode: u32,
+}
+
+impl Default for NewTrees {
+    fn default() -> Self {
+        Self {
+            uid: None,
+            gid: None,
+            mode: 0o755,
+        }
+    }
+}
+
 /// An open volume. Its lock is held until this is dropped.
 #[derive(Debug)]
 pub struct OpenVolume {
@@ -38,6 +59,8 @@ pub struct OpenVolume {
     pub(super) trash: OwnedFd,
     pub(super) journal: OwnedFd,
     pub(super) reflink: bool,
+    /// Whose new trees are.
+    pub new_trees: NewTrees,
     identity: FileId,
     opened_read_only: bool,
     _lock: Option<OwnedFd>,
@@ -103,6 +126,7 @@ impl OpenVolume {
             trash: directory(TRASH)?,
             journal: directory(JOURNAL)?,
             reflink: !read_only && can_reflink(&staging),
+            new_trees: NewTrees::default(),
             staging,
             description,
             root,

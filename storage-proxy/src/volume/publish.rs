@@ -6,13 +6,13 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, fchmod, fsync, mkdirat, syncfs},
+    fs::{Gid, Mode, Uid, fchmod, fchown, fsync, mkdirat, syncfs},
     io::Errno,
 };
 use uuid::Uuid;
 
 use super::{
-    OpenVolume, VolumeError,
+    NewTrees, OpenVolume, VolumeError,
     durable::{make_directory, rename_to_free},
     error::on,
     layout::STAGING,
@@ -51,16 +51,22 @@ impl Staging {
         self.links.as_fd()
     }
 
-    /// Makes an empty tree of that mode, durable.
+    /// Makes an empty tree, durable.
     ///
     /// # Errors
     /// Those of the calls.
-    pub fn make_empty_tree(&self, mode: u32) -> Result<(), VolumeError> {
+    pub fn make_empty_tree(&self, new: &NewTrees) -> Result<(), VolumeError> {
         let name = self.tree_name();
         let made = mkdirat(&self.directory, &name, Mode::RWXU)
             .and_then(|()| open_directory(&self.directory, &name));
         made.and_then(|tree| {
-            fchmod(&tree, Mode::from_bits_truncate(mode)).and_then(|()| fsync(tree))
+            let owner = new.uid.map(Uid::from_raw);
+            let group = new.gid.map(Gid::from_raw);
+            if owner.is_some() || group.is_some() {
+                fchown(&tree, owner, group)?;
+            }
+            // After the owner: a change of owner clears setuid and setgid.
+            fchmod(&tree, Mode::from_bits_truncate(new.mode)).and_then(|()| fsync(tree))
         })
         .and_then(|()| fsync(&self.directory))
         .map_err(on(STAGING, "mkdir"))

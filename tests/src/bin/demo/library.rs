@@ -38,7 +38,7 @@ pub(crate) fn fill(tree: &Path) -> io::Result<Filled> {
         "The sources of everything that VFolder is built from.\n",
     )?;
     fs::hard_link(tree.join("README"), tree.join("README.again"))?;
-    fs::File::create(tree.join("sparse"))?.set_len(1 << 30)?;
+    fs::File::create(tree.join("sparse"))?.set_len(64 << 20)?;
     filled.files += 4;
     Ok(filled)
 }

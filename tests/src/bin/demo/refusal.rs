@@ -58,6 +58,13 @@ fn show(status: &Status) {
                     ));
                 }
             }
+            ErrorDetail::ResourceInfo(resource) => {
+                let (kind, name) = (resource.resource_type, resource.resource_name);
+                say(format!(
+                    "  ResourceInfo         {kind} {name}: {}",
+                    resource.description
+                ));
+            }
             other => say(format!("  {other:?}")),
         }
     }
