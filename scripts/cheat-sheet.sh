@@ -13,32 +13,36 @@ Copy and paste (the token is alice's, good for 24 hours):
 
 export TOKEN=$2
 call() { grpcurl -plaintext -H "authorization: Bearer \$TOKEN" -d "\$2" $1 "\$1"; }
+first_id() { sed -n 's/^ *"id": "\(.*\)".*/\1/p' | head -n 1; }
+operation() { sed -n 's/^ *"name": "\(operations.*\)".*/\1/p' | head -n 1; }
 
 # What is there
 grpcurl -plaintext $1 list
 call vfolder.v1.VolumeService/ListVolumes '{}'
 
 # Create and list
-call vfolder.v1.VFolderService/CreateVFolder '{"vfolder": {"name": "data"}}'
+ID=\$(call vfolder.v1.VFolderService/CreateVFolder '{"vfolder": {"name": "data"}}' | first_id)
 call vfolder.v1.VFolderService/ListVFolders '{}'
-ID=\$(call vfolder.v1.VFolderService/ListVFolders '{"name_prefix": "data"}' | sed -n 's/.*"id": "\(.*\)".*/\1/p' | head -n 1)
 
 # Put something in, and mount it for a session
-call vfolder.v1.FileService/CreateDirectory "{\"vfolder_id\": \"\$ID\", \"path\": \"results/2024\", \"parents\": true}"
+call vfolder.v1.FileService/CreateDirectory "{\"vfolder_id\": \"\$ID\", \"path\": \"results/first\", \"parents\": true}"
 call vfolder.v1.FileService/ListFiles "{\"vfolder_id\": \"\$ID\"}"
-call vfolder.v1.MountService/Mount "{\"vfolder_id\": \"\$ID\", \"session\": \"my-session\", \"mode\": \"READ_WRITE\", \"ttl\": \"10s\"}"
+MOUNT=\$(call vfolder.v1.MountService/Mount "{\"vfolder_id\": \"\$ID\", \"session\": \"my-session\", \"mode\": \"READ_WRITE\"}" | first_id)
+call vfolder.v1.VFolderService/Explain "{\"vfolder_id\": \"\$ID\"}"
+call vfolder.v1.MountService/Unmount "{\"vfolder_id\": \"\$ID\", \"mount_id\": \"\$MOUNT\"}"
 
-# Clone it once the mount has expired, and wait
-call vfolder.v1.VFolderService/CloneVFolder "{\"source_id\": \"\$ID\", \"vfolder\": {\"name\": \"copy\"}}"
-OPERATION=\$(call google.longrunning.Operations/ListOperations '{"filter": "kind = CLONE"}' | sed -n 's/.*"name": "\(operations.*\)".*/\1/p' | head -n 1)
+# Clone it, and wait for the clone to end
+OPERATION=\$(call vfolder.v1.VFolderService/CloneVFolder "{\"source_id\": \"\$ID\", \"vfolder\": {\"name\": \"copy\"}}" | operation)
 call google.longrunning.Operations/WaitOperation "{\"name\": \"\$OPERATION\"}"
 
-# Trash, restore, trash, purge; and what happened
+# To the trash, back, to the trash again, and purge it
 call vfolder.v1.VFolderService/DeleteVFolder "{\"vfolder_id\": \"\$ID\"}"
 call vfolder.v1.VFolderService/RestoreVFolder "{\"vfolder_id\": \"\$ID\"}"
 call vfolder.v1.VFolderService/DeleteVFolder "{\"vfolder_id\": \"\$ID\"}"
-call vfolder.v1.VFolderService/PurgeVFolder "{\"vfolder_id\": \"\$ID\"}"
+OPERATION=\$(call vfolder.v1.VFolderService/PurgeVFolder "{\"vfolder_id\": \"\$ID\"}" | operation)
+call vfolder.v1.OperationService/Watch "{\"name\": \"\$OPERATION\"}"
+
+# What happened to it
 call vfolder.v1.VFolderService/ListEvents "{\"vfolder_id\": \"\$ID\"}"
-call vfolder.v1.VFolderService/Explain "{\"vfolder_id\": \"\$ID\"}"
 
 EOF

@@ -75,11 +75,12 @@ require_free() {
 
 # $1 name, $2 pid, then the command that succeeds once it is healthy.
 wait_healthy() {
-    local name=$1 pid=$2 deadline=$((SECONDS + PATIENCE_SECONDS))
+    local name=$1 pid=$2 said='' deadline=$((SECONDS + PATIENCE_SECONDS))
     shift 2
-    until "$@" >/dev/null 2>&1; do
+    until said=$("$@" 2>&1); do
         kill -0 "$pid" 2>/dev/null || die_with_log "$name" "$name did not start"
-        [ "$SECONDS" -lt "$deadline" ] || die_with_log "$name" "$name is not healthy after $PATIENCE_SECONDS s"
+        [ "$SECONDS" -lt "$deadline" ] ||
+            die_with_log "$name" "$name is not healthy after $PATIENCE_SECONDS s: $said"
         sleep 0.1
     done
 }
@@ -92,7 +93,8 @@ die_with_log() {
 
 storage_pid='' manager_pid=''
 
-# The manager goes first, so that it does not miss its storage-proxy.
+# The manager goes first, so that it does not miss its storage-proxy. Called by traps.
+# shellcheck disable=SC2329
 stop_both() {
     local pid status result=0
     for pid in $manager_pid $storage_pid; do
@@ -105,6 +107,7 @@ stop_both() {
     return "$result"
 }
 
+# shellcheck disable=SC2329
 asked_to_stop() {
     trap '' INT TERM
     say ''
@@ -121,7 +124,7 @@ start_both() {
     trap 'stop_both || true' EXIT
     "$storage_proxy" serve --config "$storage_config" </dev/null >>"$data/storage-proxy.log" 2>&1 &
     storage_pid=$!
-    wait_healthy storage-proxy "$storage_pid" "$storage_proxy" health --address "http://$(listen_of "$storage_config")"
+    wait_healthy storage-proxy "$storage_pid" "$storage_proxy" health --config "$storage_config"
     "$manager" serve --config "$manager_config" </dev/null >>"$data/manager.log" 2>&1 &
     manager_pid=$!
     wait_healthy manager "$manager_pid" "$manager" health --address "http://$(listen_of "$manager_config")"

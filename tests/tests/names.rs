@@ -4,13 +4,15 @@ use futures_util::future::join_all;
 use tokio::sync::Barrier;
 use tonic::Code;
 use vfolder_proto::v1::{ListVFoldersRequest, RestoreVFolderRequest, VFolderStatus};
-use vfolder_tests::{Engine, System, assert_refused, on_each_engine};
+use vfolder_tests::{Engine, System, assert_refused, eventually, on_each_engine};
 
 on_each_engine!(
     of_sixty_four_who_create_one_name_one_wins,
     a_name_is_free_once_its_vfolder_is_trashed,
     restoring_into_a_taken_name_says_so,
     two_owners_may_use_one_name,
+    a_name_that_is_in_use_again_does_not_keep_the_old_vfolder_from_its_purge,
+    the_trash_is_emptied_whatever_names_are_in_use_again,
 );
 
 const CALLERS: usize = 64;
@@ -100,4 +102,48 @@ async fn two_owners_may_use_one_name(engine: Engine) {
     let mine = system.user("alice").create("shared name").await.unwrap();
     let theirs = system.user("bob").create("shared name").await.unwrap();
     assert_ne!(mine.id, theirs.id);
+}
+
+async fn a_name_that_is_in_use_again_does_not_keep_the_old_vfolder_from_its_purge(engine: Engine) {
+    let system = System::start(engine).await;
+    let alice = system.user("alice");
+    let mut old = Vec::new();
+    for _ in 0..3 {
+        let id = alice.create("wanted").await.unwrap().id;
+        alice.trash(&id).await.unwrap();
+        old.push(id);
+    }
+    let kept = alice.create("wanted").await.unwrap().id;
+    let purges = join_all(old.iter().map(|id| alice.purge(id))).await;
+    for purge in purges {
+        let ended = alice.wait(&purge.unwrap().name).await;
+        assert!(ended.done, "{ended:?}");
+    }
+    for id in &old {
+        assert_eq!(alice.status(id).await, VFolderStatus::Deleted);
+    }
+    assert_eq!(alice.status(&kept).await, VFolderStatus::Ready);
+    system.assert_sound().await;
+}
+
+async fn the_trash_is_emptied_whatever_names_are_in_use_again(engine: Engine) {
+    let system = System::on(engine)
+        .with(|s| s.retention = "500ms".into())
+        .start()
+        .await;
+    let alice = system.user("alice");
+    let mut old = Vec::new();
+    for name in ["one", "two"] {
+        let id = alice.create(name).await.unwrap().id;
+        alice.trash(&id).await.unwrap();
+        alice.create(name).await.unwrap();
+        old.push(id);
+    }
+    for id in &old {
+        eventually("it is purged", async || {
+            (alice.status(id).await == VFolderStatus::Deleted).then_some(())
+        })
+        .await;
+    }
+    system.assert_sound().await;
 }

@@ -1,8 +1,12 @@
 //! What requests have in common: request_id, etag, update_mask, validate_only.
 
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
 use prost_types::FieldMask;
 use tonic::Code;
 use uuid::Uuid;
+use vfolder_proto::google::longrunning::operation::Result as OperationResult;
 use vfolder_proto::v1::{
     CloneVFolderRequest, CreateVFolderRequest, DeleteVFolderRequest, PurgeVFolderRequest,
     RestoreVFolderRequest, UpdateVFolderRequest, VFolder, VFolderPermission, VFolderStatus,
@@ -16,6 +20,10 @@ on_each_engine!(
     a_repeated_creation_answers_with_the_same_vfolder,
     a_repeated_clone_answers_with_the_same_operation,
     a_request_id_is_its_users_own,
+    a_request_that_comes_many_times_at_once_is_carried_out_once,
+    a_repeated_clone_is_answered_whatever_the_source_is_by_then,
+    a_request_that_failed_may_be_repeated,
+    of_many_who_trash_with_allow_missing_all_succeed,
     an_old_etag_is_refused_and_the_current_one_is_not,
     an_update_changes_what_its_mask_names,
     what_is_only_validated_changes_nothing,
@@ -376,4 +384,137 @@ async fn what_is_only_validated_is_refused_as_it_would_be(engine: Engine) {
     };
     let answer = vfolders.purge_v_folder(request).await;
     assert_refused(answer, Code::FailedPrecondition, "VFOLDER_STATUS");
+}
+
+const AT_ONCE: usize = 16;
+
+async fn a_request_that_comes_many_times_at_once_is_carried_out_once(engine: Engine) {
+    let system = System::start(engine).await;
+    let alice = system.user("alice");
+    let create = CreateVFolderRequest {
+        vfolder: named("once"),
+        request_id: Uuid::new_v4().to_string(),
+        validate_only: false,
+    };
+    let made = join_all((0..AT_ONCE).map(|_| {
+        let mut vfolders = alice.vfolders.clone();
+        let create = create.clone();
+        async move { vfolders.create_v_folder(create).await }
+    }))
+    .await;
+    let ids: BTreeSet<String> = made
+        .into_iter()
+        .map(|v| v.unwrap().into_inner().id)
+        .collect();
+    assert_eq!(ids.len(), 1, "{ids:?}");
+    let source = ids.into_iter().next().unwrap();
+    let clone = CloneVFolderRequest {
+        source_id: source,
+        vfolder: named("copy"),
+        request_id: Uuid::new_v4().to_string(),
+        validate_only: false,
+    };
+    let begun = join_all((0..AT_ONCE).map(|_| {
+        let mut vfolders = alice.vfolders.clone();
+        let clone = clone.clone();
+        async move { vfolders.clone_v_folder(clone).await }
+    }))
+    .await;
+    let names: BTreeSet<String> = begun
+        .into_iter()
+        .map(|o| o.unwrap().into_inner().name)
+        .collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    alice.wait(names.first().unwrap()).await;
+    system.assert_sound().await;
+}
+
+async fn a_repeated_clone_is_answered_whatever_the_source_is_by_then(engine: Engine) {
+    let system = System::start(engine).await;
+    let alice = system.user("alice");
+    let source = alice.create("source").await.unwrap().id;
+    let request = CloneVFolderRequest {
+        source_id: source.clone(),
+        vfolder: named("copy"),
+        request_id: Uuid::new_v4().to_string(),
+        validate_only: false,
+    };
+    let mut vfolders = alice.vfolders.clone();
+    let first = vfolders
+        .clone_v_folder(request.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    alice.wait(&first.name).await;
+    alice.trash(&source).await.unwrap();
+    let again = vfolders
+        .clone_v_folder(request.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(again.name, first.name);
+    // Under another id it is another request, and the trash refuses that.
+    let other = CloneVFolderRequest {
+        request_id: Uuid::new_v4().to_string(),
+        ..request
+    };
+    let refused = vfolders.clone_v_folder(other).await;
+    assert_refused(refused, Code::FailedPrecondition, "VFOLDER_STATUS");
+}
+
+async fn a_request_that_failed_may_be_repeated(engine: Engine) {
+    let system = System::start(engine).await;
+    let alice = system.user("alice");
+    let source = alice.create("source").await.unwrap().id;
+    // Without its tree the clone fails.
+    std::fs::remove_dir(system.tree(&source)).unwrap();
+    let request = CloneVFolderRequest {
+        source_id: source.clone(),
+        vfolder: named("copy"),
+        request_id: Uuid::new_v4().to_string(),
+        validate_only: false,
+    };
+    let mut vfolders = alice.vfolders.clone();
+    let first = vfolders
+        .clone_v_folder(request.clone())
+        .await
+        .unwrap()
+        .into_inner();
+    let failed = alice.wait(&first.name).await;
+    assert!(
+        matches!(failed.result, Some(OperationResult::Error(_))),
+        "{failed:?}"
+    );
+    std::fs::create_dir(system.tree(&source)).unwrap();
+    let again = vfolders.clone_v_folder(request).await.unwrap().into_inner();
+    assert_ne!(again.name, first.name);
+    let done = alice.wait(&again.name).await;
+    assert!(
+        matches!(done.result, Some(OperationResult::Response(_))),
+        "{done:?}"
+    );
+    system.assert_sound().await;
+}
+
+async fn of_many_who_trash_with_allow_missing_all_succeed(engine: Engine) {
+    let system = System::start(engine).await;
+    let alice = system.user("alice");
+    let id = alice.create("data").await.unwrap().id;
+    let answers = join_all((0..AT_ONCE).map(|_| {
+        let mut vfolders = alice.vfolders.clone();
+        let request = DeleteVFolderRequest {
+            vfolder_id: id.clone(),
+            allow_missing: true,
+            ..DeleteVFolderRequest::default()
+        };
+        async move { vfolders.delete_v_folder(request).await }
+    }))
+    .await;
+    for answer in answers {
+        assert_eq!(
+            answer.unwrap().into_inner().status(),
+            VFolderStatus::Trashed
+        );
+    }
+    system.assert_sound().await;
 }

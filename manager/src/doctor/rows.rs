@@ -94,7 +94,7 @@ async fn rows(
     Ok(())
 }
 
-/// A vfolder that can be read has a whole tree, a tombstone has none.
+/// A vfolder that can be read or restored has a whole tree, a tombstone has none.
 fn tree(row: &Vfolder, volumes: &[Contents], report: &mut Report) {
     let Some(volume) = volumes.iter().find(|v| v.volume == row.volume) else {
         if row.status != Status::Deleted {
@@ -110,7 +110,13 @@ fn tree(row: &Vfolder, volumes: &[Contents], report: &mut Report) {
     };
     let has = volume.trees.contains(&row.id);
     match row.status {
-        Status::Ready | Status::Mounted | Status::Cloning | Status::Performing if !has => {
+        Status::Ready
+        | Status::Mounted
+        | Status::Cloning
+        | Status::Performing
+        | Status::Trashed
+            if !has =>
+        {
             report.violation(
                 4,
                 row.id.to_string(),
@@ -120,14 +126,6 @@ fn tree(row: &Vfolder, volumes: &[Contents], report: &mut Report) {
                 ),
             );
         }
-        // It may come from ERROR: RestoreVFolder looks for the tree.
-        Status::Trashed if !has => report.notice(
-            row.id.to_string(),
-            format!(
-                "it is TRASHED and volume \"{}\" has no tree of it: it can only be purged",
-                row.volume
-            ),
-        ),
         Status::Deleted if has => {
             report.violation(
                 4,

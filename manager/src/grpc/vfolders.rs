@@ -159,7 +159,7 @@ impl VFolderService for Vfolders {
         let done = vfolder::delete::delete(
             &self.ctx,
             &gate.warrant,
-            gate.vfolder.id,
+            &gate.vfolder,
             &asked.etag,
             retention,
             asked.validate_only,
@@ -187,7 +187,6 @@ impl VFolderService for Vfolders {
             &self.ctx,
             &gate.warrant,
             gate.vfolder.id,
-            &gate.vfolder.volume,
             &asked.etag,
             name,
             asked.validate_only,

@@ -1,6 +1,6 @@
 //! Out of the trash.
 
-use vfolder_common::error::{Reason, Refusal};
+use vfolder_common::error::Refusal;
 
 use super::{Cause, Locked};
 use crate::{
@@ -14,25 +14,10 @@ pub async fn restore(
     ctx: &Context,
     warrant: &Warrant,
     id: Id,
-    volume: &str,
     etag: &str,
     name: Option<String>,
     dry: bool,
 ) -> Result<Vfolder, Refusal> {
-    // READY promises a whole tree, and a purge that failed may have left none.
-    let has_tree = ctx
-        .volumes
-        .owner(volume)?
-        .has_tree(volume, id)
-        .await
-        .map_err(|e| e.into_refusal(volume))?;
-    if !has_tree {
-        return Err(Refusal::new(
-            Reason::SourceMissing,
-            format!("volume \"{volume}\" has no tree of this vfolder any more: purge it"),
-        )
-        .with_resource("vfolder.v1.VFolder", id.to_string(), "no tree"));
-    }
     let mut tx = ctx.store.begin("vfolder.restore").await?;
     let done = in_transaction(&mut tx, warrant, id, etag, name).await;
     tx.finish_or_abandon(dry, done).await
