@@ -78,8 +78,6 @@ reasons! {
     VolumeUnavailable = "VOLUME_UNAVAILABLE" => Unavailable,
     /// The database does not answer.
     StoreUnavailable = "STORE_UNAVAILABLE" => Unavailable,
-    /// Too much is going on; nothing was begun.
-    Overloaded = "OVERLOADED" => Unavailable,
     /// The service stops; another or the same will answer soon.
     ShuttingDown = "SHUTTING_DOWN" => Unavailable,
     /// A limit on bytes or files.

@@ -128,7 +128,7 @@ fn work(area: VolumeArea, state: Option<State>, path: &str, report: &mut Report)
         ),
         (_, None) => report.notice(
             path,
-            "its operation has no record; nobody will ask for it again",
+            "its operation has no record any more; the next sweep clears it away",
         ),
     }
 }
