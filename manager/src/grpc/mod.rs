@@ -9,5 +9,6 @@ pub mod lro;
 pub mod mounts;
 pub mod operations;
 pub mod page;
+mod vfolder_requests;
 pub mod vfolders;
 pub mod volumes;

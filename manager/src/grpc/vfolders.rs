@@ -1,4 +1,4 @@
-//! VFolderService. Longer than a file should be because it is one service: a dozen thin methods.
+//! VFolderService.
 
 use std::{pin::Pin, time::Duration};
 
@@ -8,28 +8,27 @@ use vfolder_common::error::{Fields, Reason, Refusal};
 use vfolder_proto::{
     google::longrunning::Operation as Lro,
     v1::{
-        AllowedAccess, BackingOperation, CloneVFolderRequest, CreateVFolderRequest,
-        DeleteVFolderRequest, ExplainRequest, ExplainResponse, GetVFolderRequest,
-        ListEventsRequest, ListEventsResponse, ListVFoldersRequest, ListVFoldersResponse,
-        PurgeVFolderRequest, ResetStatusRequest, ResetStatusResponse, RestoreVFolderRequest,
-        UpdateVFolderRequest, VFolder, VFolderServiceWatchRequest, VFolderServiceWatchResponse,
-        VFolderStatus, v_folder_service_server::VFolderService,
+        AllowedAccess, CloneVFolderRequest, CreateVFolderRequest, DeleteVFolderRequest,
+        ExplainRequest, ExplainResponse, GetVFolderRequest, ListEventsRequest, ListEventsResponse,
+        ListVFoldersRequest, ListVFoldersResponse, PurgeVFolderRequest, ResetStatusRequest,
+        ResetStatusResponse, RestoreVFolderRequest, UpdateVFolderRequest, VFolder,
+        VFolderServiceWatchRequest, VFolderServiceWatchResponse, VFolderStatus,
+        v_folder_service_server::VFolderService,
     },
 };
 
-use super::{convert, fields, lro, page};
+use super::{
+    convert, fields, lro, page,
+    vfolder_requests::{backing, checked, edit, filter, request_key},
+};
 use crate::{
     context::Context,
-    gate::{
-        admitted::{absent, admitted, caller},
-        rules,
-    },
+    gate::admitted::{absent, admitted, caller},
     model::{Caller, State, Status as VfolderStatus},
     operation,
-    store::{Id, Operation, vfolders::Filter},
+    store::{Operation, vfolders::Filter},
     vfolder::{
         self, clone::Cloned, create::Created, fields as checks, list, purge::Purged, refuse,
-        replay::RequestKey, update::Edit,
     },
 };
 
@@ -336,127 +335,4 @@ impl Vfolders {
 
 fn answer(shown: &list::Shown) -> Answer<VFolder> {
     Ok(Response::new(convert::vfolder(shown)))
-}
-
-/// What was parsed, unless something was wrong.
-fn checked<T>(wrong: Fields, parsed: Option<T>) -> Result<T, Refusal> {
-    wrong.finish()?;
-    parsed.ok_or_else(|| Refusal::field("vfolder", "is not valid"))
-}
-
-fn request_key(
-    caller: &Caller,
-    id: Option<Id>,
-    method: &str,
-    source: &str,
-    new: &vfolder::NewVfolder,
-) -> Option<RequestKey> {
-    let owner = (new.owner.kind(), new.owner.id());
-    let rest = (&new.name, &new.volume, &new.description, &new.labels);
-    let arguments = (source, owner, rest, new.member_permission.as_str());
-    RequestKey::new(&caller.user, id, method, &arguments)
-}
-
-fn filter(asked: &ListVFoldersRequest, wrong: &mut Fields) -> Filter {
-    let mut statuses = Vec::new();
-    let named: std::collections::BTreeSet<i32> = asked.statuses.iter().copied().collect();
-    for wire in &named {
-        match VFolderStatus::try_from(*wire).ok().and_then(rules::status) {
-            Some(status) => statuses.push(status),
-            None => wrong.wrong("statuses", format!("{wire} is no status")),
-        }
-    }
-    if statuses.is_empty() && !asked.show_deleted {
-        statuses = VfolderStatus::ALL
-            .iter()
-            .copied()
-            .filter(|s| !s.is_put_away())
-            .collect();
-    }
-    for (field, text) in [
-        ("volume", &asked.volume),
-        ("name_prefix", &asked.name_prefix),
-    ] {
-        if text.chars().any(char::is_control) {
-            wrong.wrong(field, "must have only printable characters");
-        }
-    }
-    // Naming an owner whose vfolders the caller can't see is no mistake: the list is empty.
-    let everybody = Caller::system();
-    Filter {
-        statuses,
-        owner: fields::owner("owner", asked.owner.as_ref(), &everybody, wrong),
-        volume: (!asked.volume.is_empty()).then(|| asked.volume.clone()),
-        name_prefix: (!asked.name_prefix.is_empty()).then(|| asked.name_prefix.clone()),
-        ..Filter::default()
-    }
-}
-
-fn edit(
-    wire: &VFolder,
-    mask: Option<prost_types::FieldMask>,
-    caller: &Caller,
-    wrong: &mut Fields,
-) -> Edit {
-    const ALL: [&str; 5] = [
-        "name",
-        "description",
-        "labels",
-        "owner",
-        "member_permission",
-    ];
-    let mut paths: Vec<&str> = Vec::new();
-    for path in mask.iter().flat_map(|m| &m.paths) {
-        match path.as_str() {
-            "*" => paths.extend(ALL),
-            path if ALL.contains(&path) => paths.push(path),
-            path => wrong.wrong(
-                "update_mask",
-                format!("\"{path}\" can't be changed; what can: {}", ALL.join(", ")),
-            ),
-        }
-    }
-    if mask.as_ref().is_none_or(|m| m.paths.is_empty()) {
-        wrong.wrong("update_mask", "is required");
-    }
-    let has = |path| paths.contains(&path);
-    let mut edit = Edit::default();
-    if has("name") {
-        wrong.check("vfolder.name", checks::check_name(&wire.name));
-        edit.name = Some(wire.name.clone());
-    }
-    if has("description") {
-        wrong.check(
-            "vfolder.description",
-            checks::check_description(&wire.description),
-        );
-        edit.description = Some(wire.description.clone());
-    }
-    if has("labels") {
-        edit.labels = Some(fields::labels("vfolder.labels", &wire.labels, wrong));
-    }
-    if has("owner") {
-        edit.owner = fields::owner("vfolder.owner", wire.owner.as_ref(), caller, wrong);
-        if wire.owner.is_none() {
-            wrong.wrong("vfolder.owner", "is required by update_mask");
-        }
-    }
-    if has("member_permission") {
-        let field = "vfolder.member_permission";
-        edit.member_permission = fields::permission(field, wire.member_permission, wrong);
-        if wire.member_permission == 0 {
-            wrong.wrong(field, "is required by update_mask");
-        }
-    }
-    edit
-}
-
-fn backing(op: &Operation, sees_target: bool) -> BackingOperation {
-    BackingOperation {
-        name: op.name(),
-        metadata: Some(convert::metadata(op, sees_target)),
-        lease_owner: op.lease_owner.map(|o| o.to_string()).unwrap_or_default(),
-        lease_expire_time: op.lease_expire_time.map(convert::time),
-        retry_time: (op.state == State::Pending).then(|| convert::time(op.retry_time)),
-    }
 }

@@ -11,7 +11,6 @@ use super::{
 use crate::{
     context::Context,
     model::{Kind, Status, Transition, Warrant},
-    operation,
     store::{Id, Operation, Tx, vfolders},
 };
 
@@ -42,7 +41,7 @@ pub async fn clone(
     dry: bool,
 ) -> Result<Cloned, Refusal> {
     if let Some(id) = replay::seen(ctx, key.as_ref()).await? {
-        return operation::get(ctx, id)
+        return replay::begun(ctx, id)
             .await
             .map(|o| Cloned::Begun(Box::new(o)));
     }
@@ -54,7 +53,7 @@ pub async fn clone(
         Begun::Now(_, op) if dry => op,
         Begun::Now(_, op) => return Ok(Cloned::Begun(op)),
         Begun::Before(id) => {
-            return Ok(Cloned::Begun(Box::new(operation::get(ctx, id).await?)));
+            return Ok(Cloned::Begun(Box::new(replay::begun(ctx, id).await?)));
         }
     };
     let estimate = estimate(ctx, &volume, source, &state).await?;

@@ -9,7 +9,6 @@ use super::{
 use crate::{
     context::Context,
     model::{Caller, Kind, Owner},
-    operation,
     store::{Id, Operation, Tx, Vfolder, operations, vfolders},
 };
 
@@ -30,7 +29,7 @@ pub async fn create(
     dry: bool,
 ) -> Result<Created, Refusal> {
     if let Some(id) = replay::seen(ctx, key.as_ref()).await? {
-        return operation::get(ctx, id)
+        return replay::begun(ctx, id)
             .await
             .map(|o| Created::Begun(Box::new(o)));
     }
@@ -41,7 +40,7 @@ pub async fn create(
     Ok(match begun {
         Begun::Now(row, _) if dry => Created::Checked(row),
         Begun::Now(_, op) => Created::Begun(op),
-        Begun::Before(id) => Created::Begun(Box::new(operation::get(ctx, id).await?)),
+        Begun::Before(id) => Created::Begun(Box::new(replay::begun(ctx, id).await?)),
     })
 }
 

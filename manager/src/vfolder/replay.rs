@@ -5,7 +5,7 @@ use vfolder_common::error::{Reason, Refusal};
 
 use crate::{
     context::Context,
-    store::{Id, StoreError, Timestamp, Tx, requests},
+    store::{Id, Operation, StoreError, Timestamp, Tx, operations, requests},
 };
 
 /// A request that its sender may repeat.
@@ -82,4 +82,17 @@ pub async fn seen(ctx: &Context, key: Option<&RequestKey>) -> Result<Option<Id>,
         Some(key) => key.seen(&mut ctx.store.read("replay").await?).await,
         None => Ok(None),
     }
+}
+
+/// The operation that a request began when it came first.
+pub async fn begun(ctx: &Context, id: Id) -> Result<Operation, Refusal> {
+    let mut tx = ctx.store.read("replay.begun").await?;
+    let found = operations::get(&mut tx, id).await?;
+    // Its record and its request id go together, so only a race with DeleteOperation leads here.
+    found.ok_or_else(|| {
+        Refusal::new(
+            Reason::OperationNotFound,
+            "the operation that this request began was deleted at this moment; repeat the request to begin another",
+        )
+    })
 }
