@@ -87,7 +87,10 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve { config, addr_file } => {
             let config = Config::load(&config)?;
             telemetry::init(&config.log)?;
-            let runtime = tokio::runtime::Runtime::new()?;
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .max_blocking_threads(server::blocking_threads(&config))
+                .build()?;
             let served = runtime.block_on(server::serve(config, addr_file.as_deref()));
             runtime.shutdown_timeout(LAST_PATIENCE);
             Ok(served?)

@@ -8,6 +8,7 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 use thiserror::Error;
+use uuid::Uuid;
 use vfolder_common::{server::TlsFiles, telemetry::TelemetryConfig};
 
 use crate::volume::NewTrees;
@@ -45,7 +46,10 @@ pub struct VolumeSection {
     pub name: String,
     /// Where it is mounted.
     pub path: PathBuf,
-    /// How many clones and purges run on it at once.
+    /// Its id, as volume.json says. Unset: that of the first volume of that name which is found there.
+    #[serde(default)]
+    pub id: Option<Uuid>,
+    /// How many clones, and how many purges, run on it at once.
     #[serde(default = "default_max_tasks")]
     pub max_tasks: usize,
     /// The owner of new vfolders' root directories. Unset: the user that this process runs as.

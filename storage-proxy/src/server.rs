@@ -26,7 +26,7 @@ use vfolder_proto::{
 use crate::{
     config::Config,
     grpc::{Files, GrantGate, ServiceGate, Storage},
-    task::{Tasks, VolumeConfig},
+    task::{LOOKS, Tasks, VolumeConfig},
     volume::{Holder, NewTrees, OpenError, Volume},
 };
 
@@ -142,6 +142,18 @@ pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), Serve
     Ok(())
 }
 
+/// Enough threads that no volume, with all its threads hanging, takes one from the others. They are made when needed.
+#[must_use]
+pub fn blocking_threads(config: &Config) -> usize {
+    const OTHERS: usize = 64;
+    const MOST: usize = 16_384;
+    let of_one = |volume: &crate::config::VolumeSection| {
+        volume.max_tasks.saturating_mul(2).saturating_add(LOOKS)
+    };
+    let all = config.volumes.iter().map(of_one);
+    all.fold(OTHERS, usize::saturating_add).min(MOST)
+}
+
 fn open_volumes(config: &Config, instance_id: Uuid) -> Result<Vec<VolumeConfig>, OpenError> {
     let holder = Holder::this(instance_id);
     let open = |section: &crate::config::VolumeSection| {
@@ -151,6 +163,7 @@ fn open_volumes(config: &Config, instance_id: Uuid) -> Result<Vec<VolumeConfig>,
                 gid: section.tree_gid,
                 mode: section.tree_mode,
             });
+        let volume = volume.with_id(section.id);
         volume.open_at_start()?;
         Ok(VolumeConfig {
             volume: Arc::new(volume),

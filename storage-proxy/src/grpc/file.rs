@@ -4,7 +4,6 @@ use std::{os::fd::AsFd as _, sync::Arc};
 
 use prost_types::Timestamp;
 use rustix::fs::fstat;
-use tokio::task::spawn_blocking;
 use tonic::{Extensions, Request, Response, Status};
 use uuid::Uuid;
 use vfolder_common::{
@@ -49,12 +48,8 @@ impl Files {
         grant: Grant,
         work: impl FnOnce(&TreeRoot) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let volume = self
-            .tasks
-            .volume(&grant.volume)
-            .map_err(|refused| refuse::by_tasks(&refused))?;
-        let (volume, epochs) = (Arc::clone(volume), Arc::clone(self.tasks.epochs()));
-        let done = spawn_blocking(move || {
+        let (name, epochs) = (grant.volume.clone(), Arc::clone(self.tasks.epochs()));
+        let done = self.tasks.look(&name, move |volume| {
             let by_volume = |error| refuse::by_volume(&error);
             let volume = volume.get().map_err(by_volume)?;
             let current = epochs.current(&volume, grant.vfolder).map_err(by_volume)?;
@@ -64,7 +59,7 @@ impl Files {
             let tree = volume.tree(grant.vfolder).map_err(by_volume)?;
             work(&tree.ok_or_else(|| no_tree(grant.vfolder))?)
         });
-        done.await.map_err(|error| refuse::by_join(&error))?
+        done.await.map_err(|refused| refuse::by_tasks(&refused))?
     }
 }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use rustix::io::Errno;
-use tokio::task::JoinError;
 use vfolder_common::error::{Reason, Refusal};
 
 use crate::{
@@ -25,6 +24,7 @@ pub fn by_volume(error: &VolumeError) -> Refusal {
         VolumeError::TreeExists | VolumeError::NotATree(_) => {
             Refusal::new(Reason::TreeUnsupported, text)
         }
+        VolumeError::Tree(error) => by_tree(error),
         VolumeError::Journal(..) => Refusal::new(Reason::IoError, text),
         VolumeError::System { errno, .. } => Refusal::new(of_errno(*errno), text),
     }
@@ -41,7 +41,10 @@ pub fn by_tasks(refused: &Refused) -> Refusal {
             name,
             "not configured here",
         ),
-        Refused::Stopping => Refusal::new(Reason::VolumeUnavailable, text).with_retry(RETRY),
+        Refused::Stopping | Refused::Deciding => {
+            Refusal::new(Reason::VolumeUnavailable, text).with_retry(RETRY)
+        }
+        Refused::Internal => Refusal::internal(refused),
         Refused::Volume(error) => by_volume(error),
     }
 }
@@ -69,11 +72,6 @@ pub fn by_fault(fault: Fault, path: &str) -> Refusal {
         Fault::System(_, errno) => of_errno(errno),
     };
     Refusal::new(reason, text).with_resource("file", shown, fault.to_string())
-}
-
-/// A thread that did not come back: it panicked, or the process ends.
-pub fn by_join(error: &JoinError) -> Refusal {
-    Refusal::internal(error)
 }
 
 /// Why a task failed, as the manager and the users know it.

@@ -1,8 +1,8 @@
 //! StorageService: what the manager asks.
 
-use std::{os::fd::AsFd as _, sync::Arc};
+use std::{os::fd::AsFd as _, sync::Arc, time::Duration};
 
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -14,19 +14,21 @@ use vfolder_proto::storage::{
     CancelTaskRequest, CancelTaskResponse, ForgetTaskRequest, ForgetTaskResponse,
     GetTreeUsageRequest, GetTreeUsageResponse, GetVolumeRequest, GetVolumeResponse,
     HandshakeRequest, HandshakeResponse, ListVolumeContentsRequest, ListVolumeContentsResponse,
-    RunTaskRequest, RunTaskResponse, StatTreeRequest, StatTreeResponse, run_task_request::Task,
-    storage_service_server::StorageService,
+    RunTaskRequest, RunTaskResponse, StatTreeRequest, StatTreeResponse, StorageVolume,
+    run_task_request::Task, storage_service_server::StorageService,
 };
 
 use super::{refuse, stream, volume};
 use crate::{
     task::{TaskSpec, Tasks, Work},
     tree::{Control, usage},
-    volume::OpenVolume,
+    volume::{OpenVolume, Volume},
 };
 
 /// Entries sent ahead of a slow reader.
 const BUFFERED: usize = 64;
+/// A volume that takes longer to say how it is hangs.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -53,16 +55,26 @@ impl Storage {
         volume: &str,
         look: impl FnOnce(&OpenVolume) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let volume = Arc::clone(
-            self.tasks
-                .volume(volume)
-                .map_err(|refused| refuse::by_tasks(&refused))?,
-        );
-        let done = spawn_blocking(move || {
+        let done = self.tasks.look(volume, move |volume| {
             let open = volume.get().map_err(|error| refuse::by_volume(&error))?;
             look(&open)
         });
-        done.await.map_err(|error| refuse::by_join(&error))?
+        done.await.map_err(|refused| refuse::by_tasks(&refused))?
+    }
+
+    /// How a volume is; one that does not answer soon is unavailable.
+    async fn describe(&self, name: &str) -> StorageVolume {
+        match timeout(PATIENCE, self.tasks.look(name, volume::describe)).await {
+            Ok(Ok(described)) => described,
+            Ok(Err(refused)) => volume::silent(name, refused.to_string()),
+            Err(_) => {
+                let why = format!(
+                    "it has not answered for {} s; look at its disks and its network",
+                    PATIENCE.as_secs()
+                );
+                volume::silent(name, why)
+            }
+        }
     }
 }
 
@@ -83,14 +95,12 @@ impl StorageService for Storage {
             .secret
             .prove(&nonce)
             .map_err(|error| Refusal::internal(&error))?;
-        let volumes: Vec<_> = self.tasks.volumes().cloned().collect();
-        let described = spawn_blocking(move || {
-            volumes
-                .iter()
-                .map(|one| volume::describe(one))
-                .collect::<Vec<_>>()
-        });
-        let mut volumes = described.await.map_err(|error| refuse::by_join(&error))?;
+        let mut looks = JoinSet::new();
+        for volume in self.tasks.volumes() {
+            let (this, name) = (self.clone(), volume.name().to_owned());
+            looks.spawn(async move { this.describe(&name).await });
+        }
+        let mut volumes = looks.join_all().await;
         volumes.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Response::new(HandshakeResponse {
             proof,
@@ -104,15 +114,11 @@ impl StorageService for Storage {
         request: Request<GetVolumeRequest>,
     ) -> Result<Response<GetVolumeResponse>, Status> {
         let name = request.into_inner().volume;
-        let volume = Arc::clone(
-            self.tasks
-                .volume(&name)
-                .map_err(|refused| refuse::by_tasks(&refused))?,
-        );
-        let described = spawn_blocking(move || volume::describe(&volume)).await;
-        let volume = described.map_err(|error| refuse::by_join(&error))?;
+        self.tasks
+            .volume(&name)
+            .map_err(|refused| refuse::by_tasks(&refused))?;
         Ok(Response::new(GetVolumeResponse {
-            volume: Some(volume),
+            volume: Some(self.describe(&name).await),
         }))
     }
 
@@ -135,9 +141,9 @@ impl StorageService for Storage {
         let request = request.into_inner();
         let mut fields = Fields::default();
         let operation = read_id(&mut fields, "operation_id", &request.operation_id);
-        read_id(&mut fields, "vfolder_id", &request.vfolder_id);
+        let vfolder = read_id(&mut fields, "vfolder_id", &request.vfolder_id);
         fields.finish()?;
-        let cancelled = self.tasks.cancel(operation, &request.volume).await;
+        let cancelled = self.tasks.cancel(operation, &request.volume, vfolder).await;
         let published = cancelled.map_err(|refused| refuse::by_tasks(&refused))?;
         Ok(Response::new(CancelTaskResponse { published }))
     }
@@ -204,19 +210,28 @@ impl StorageService for Storage {
         request: Request<ListVolumeContentsRequest>,
     ) -> Result<Response<Self::ListVolumeContentsStream>, Status> {
         let name = request.into_inner().volume;
-        let volume = Arc::clone(
-            self.tasks
-                .volume(&name)
-                .map_err(|refused| refuse::by_tasks(&refused))?,
-        );
+        self.tasks
+            .volume(&name)
+            .map_err(|refused| refuse::by_tasks(&refused))?;
         let (sender, receiver) = mpsc::channel(BUFFERED);
-        spawn_blocking(move || {
+        let (tasks, last) = (self.tasks.clone(), sender.clone());
+        let list = move |volume: &Volume| {
             let listed = volume.get().and_then(|volume| {
                 // A reader that hangs up ends the listing.
                 volume.contents(|found| sender.blocking_send(Ok(volume::found(found))).is_ok())
             });
             if let Err(error) = listed {
                 let _ = sender.blocking_send(Err(refuse::by_volume(&error).into()));
+            }
+        };
+        tokio::spawn(async move {
+            let broken = tokio::select! {
+                looked = tasks.look(&name, list) => looked.err(),
+                // Nobody waits for it any more.
+                () = last.closed() => None,
+            };
+            if let Some(refused) = broken {
+                let _ = last.send(Err(refuse::by_tasks(&refused).into())).await;
             }
         });
         Ok(Response::new(ReceiverStream::new(receiver)))

@@ -11,11 +11,11 @@ pub fn describe(volume: &Volume) -> StorageVolume {
     let name = volume.name().to_owned();
     let open = match volume.get() {
         Ok(open) => open,
-        Err(error) => return unavailable(name, &error),
+        Err(error) => return unavailable(&name, &error),
     };
     let capacity = match open.capacity() {
         Ok(capacity) => capacity,
-        Err(error) => return unavailable(name, &error),
+        Err(error) => return unavailable(&name, &error),
     };
     let (state, message) = match capacity.health {
         Health::Serving => (StorageVolumeState::Serving, String::new()),
@@ -41,15 +41,20 @@ pub fn describe(volume: &Volume) -> StorageVolume {
     }
 }
 
-fn unavailable(name: String, error: &VolumeError) -> StorageVolume {
+fn unavailable(name: &str, error: &VolumeError) -> StorageVolume {
     let message = match error {
         VolumeError::Unavailable { why, .. } => why.clone(),
         other => other.to_string(),
     };
+    silent(name, message)
+}
+
+/// One that can't say more than why.
+pub fn silent(name: &str, why: String) -> StorageVolume {
     StorageVolume {
-        name,
+        name: name.to_owned(),
         state: StorageVolumeState::Unavailable.into(),
-        message,
+        message: why,
         ..StorageVolume::default()
     }
 }

@@ -1,4 +1,6 @@
 //! Ending tasks from outside: a wish to cancel, and the order to forget.
+//!
+//! Both are carried to their end once begun, whether or not anybody still waits for the answer.
 
 use std::sync::Arc;
 
@@ -6,70 +8,31 @@ use uuid::Uuid;
 
 use super::{
     Failure, Outcome, Refused, Tasks,
-    registry::Slot,
+    leftovers::{Hint, discard, discard_unpublished},
+    phase::Wish,
+    registry::Inner,
     running::{Attachment, End, Running},
+    slots::{Deciding, Slot},
     spec::Record,
-    work::discard,
 };
-use crate::{
-    tree::Progress,
-    volume::{OpenVolume, VolumeError},
-};
+use crate::tree::{Control, Progress};
 
 impl Tasks {
-    /// Stops a task unless its result is published. Answers, when it has stopped and nothing of it can become visible
-    /// any more, whether the result was published before. After false, the task never runs again under this id.
+    /// Stops a task, which would publish the tree of `vfolder`, unless its result is published. Answers, when it has
+    /// stopped and nothing of it can become visible any more, whether the result was published before. After false, the
+    /// task never runs again under this id.
     ///
     /// # Errors
-    /// [`Refused::VolumeUnknown`], [`Refused::Volume`]; then nothing is decided, and the wish can be repeated.
-    pub async fn cancel(&self, operation: Uuid, volume: &str) -> Result<bool, Refused> {
-        self.volume(volume)?;
-        let sweeping = self.0.sweeping.lock().await;
-        let before = {
-            let mut slots = self.0.slots();
-            let before = slots.get(operation).cloned();
-            match &before {
-                Some(Slot::Running(_)) => {}
-                Some(Slot::Ended { outcome, .. }) if outcome.failure.is_none() => return Ok(true),
-                // Before anything is looked at, so that it can't start in between.
-                _ => slots.end(operation, None, cancelled()),
-            }
-            before
-        };
-        if let Some(Slot::Running(running)) = &before {
-            drop(sweeping);
-            return self.cancel_running(operation, running).await;
-        }
-        let swept = self
-            .0
-            .on_volume(volume, move |volume| discard_unpublished(volume, operation))
-            .await;
-        match swept {
-            Ok(false) => self.0.reclaim(volume),
-            // Asking for it again will tell its outcome.
-            Ok(true) | Err(_) => self.0.slots().restore(operation, before),
-        }
-        swept
-    }
-
-    async fn cancel_running(
+    /// [`Refused::VolumeUnknown`], [`Refused::Volume`], [`Refused::Stopping`]; then nothing is decided, and the wish can
+    /// be repeated.
+    pub async fn cancel(
         &self,
         operation: Uuid,
-        running: &Arc<Running>,
+        volume: &str,
+        vfolder: Uuid,
     ) -> Result<bool, Refused> {
-        if !running.cancel() {
-            return Ok(true);
-        }
-        match Attachment::to(running).end().await {
-            End::Outcome(Outcome { failure: None, .. }) => Ok(true),
-            End::Outcome(outcome) if outcome.failure == Some(Failure::cancelled()) => {
-                self.0.slots().end(operation, None, outcome);
-                Ok(false)
-            }
-            // It failed before it heard, or what it has left can't be removed now: the disk has the truth.
-            End::Outcome(_) => Box::pin(self.cancel(operation, &running.spec.volume)).await,
-            End::ArgumentsDiffer | End::Suspended => Err(Refused::Stopping),
-        }
+        let (tasks, volume) = (Arc::clone(&self.0), volume.to_owned());
+        to_its_end(async move { tasks.cancel(operation, &volume, vfolder).await }).await
     }
 
     /// Removes the journal and the staging of a task that will never be asked for again, and sees to it that it never
@@ -78,53 +41,117 @@ impl Tasks {
     /// # Errors
     /// [`Refused::TaskRunning`], [`Refused::VolumeUnknown`], [`Refused::Volume`].
     pub async fn forget(&self, operation: Uuid, volume: &str) -> Result<(), Refused> {
-        self.volume(volume)?;
-        let _sweeping = self.0.sweeping.lock().await;
-        let before = {
-            let mut slots = self.0.slots();
-            let before = slots.get(operation).cloned();
-            match &before {
-                Some(Slot::Running(_)) => return Err(Refused::TaskRunning),
-                // A late request is still told that it succeeded.
-                Some(Slot::Ended { outcome, .. }) if outcome.failure.is_none() => {}
-                _ => slots.end(operation, None, cancelled()),
-            }
-            before
-        };
-        let epochs = Arc::clone(self.epochs());
-        let forgotten = self
-            .0
-            .on_volume(volume, move |volume| {
-                let record = volume.read_journal::<Record>(operation).unwrap_or_default();
-                let work = record.map(|record| record.spec.work);
-                if let Some(work) = work.filter(|work| !work.leaves_a_tree())
-                    && volume.tree(work.vfolder())?.is_none()
-                {
-                    volume.forget_epoch(work.vfolder())?;
-                    epochs.forget(work.vfolder());
-                }
-                discard(volume, operation)
-            })
-            .await;
-        match &forgotten {
-            Ok(()) => self.0.reclaim(volume),
-            Err(_) => self.0.slots().restore(operation, before),
-        }
-        forgotten
+        let (tasks, volume) = (Arc::clone(&self.0), volume.to_owned());
+        to_its_end(async move { tasks.forget(operation, &volume).await }).await
     }
 }
 
-/// Of a task that doesn't run: whether its result is there; if not, removes what it has left.
-fn discard_unpublished(volume: &OpenVolume, operation: Uuid) -> Result<bool, VolumeError> {
-    // Without an entry in the journal it never touched anything.
-    if let Some(record) = volume.read_journal::<Record>(operation)? {
-        let work = record.spec.work;
-        if volume.tree(work.vfolder())?.is_some() == work.leaves_a_tree() {
-            return Ok(true);
+/// A caller that goes away takes nothing with it.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Refused>> + Send + 'static,
+) -> Result<T, Refused> {
+    tokio::spawn(work).await.map_err(|panic| {
+        tracing::error!(%panic, "ending a task has panicked");
+        Refused::Internal
+    })?
+}
+
+impl Inner {
+    async fn cancel(
+        self: &Arc<Self>,
+        operation: Uuid,
+        volume: &str,
+        vfolder: Uuid,
+    ) -> Result<bool, Refused> {
+        let lane = self.lane(volume)?;
+        loop {
+            if let Some(running) = self.running(operation) {
+                match self.cancel_running(operation, &running).await? {
+                    Some(published) => return Ok(published),
+                    None => continue,
+                }
+            }
+            let _sweeping = lane.sweeping.lock().await;
+            let deciding = match Deciding::begin(self, operation) {
+                Some(deciding) => deciding,
+                None if self.running(operation).is_some() => continue,
+                None => return Err(Refused::Deciding),
+            };
+            let hint = match deciding.before() {
+                Some(slot) if slot.has_succeeded() => return Ok(true),
+                Some(Slot::Ended {
+                    spec: Some(spec), ..
+                }) => Hint::Work(spec.work),
+                _ => Hint::Publishes(vfolder),
+            };
+            let published = lane
+                .on_volume(move |volume| {
+                    discard_unpublished(volume, operation, hint, &Control::default())
+                })
+                .await?;
+            if published.is_some() {
+                // Asking for it again will tell its outcome.
+                deciding.leave_to_the_disk();
+                return Ok(true);
+            }
+            deciding.end(cancelled());
+            lane.reclaimer.wake();
+            return Ok(false);
         }
     }
-    discard(volume, operation)?;
-    Ok(false)
+
+    /// Nothing, if the disk has the truth: the task failed before it heard, or what it has left can't be removed now.
+    async fn cancel_running(
+        &self,
+        operation: Uuid,
+        running: &Arc<Running>,
+    ) -> Result<Option<bool>, Refused> {
+        if running.cancel() == Wish::Late {
+            return Ok(Some(true));
+        }
+        match Attachment::to(running).end().await {
+            End::Outcome(Outcome { failure: None, .. }) => Ok(Some(true)),
+            End::Outcome(outcome) if outcome.failure == Some(Failure::cancelled()) => {
+                self.slots().end(operation, None, outcome);
+                Ok(Some(false))
+            }
+            End::Outcome(_) | End::ArgumentsDiffer => Ok(None),
+            End::Suspended => Err(Refused::Stopping),
+        }
+    }
+
+    async fn forget(self: &Arc<Self>, operation: Uuid, volume: &str) -> Result<(), Refused> {
+        let lane = self.lane(volume)?;
+        if self.running(operation).is_some() {
+            return Err(Refused::TaskRunning);
+        }
+        let _sweeping = lane.sweeping.lock().await;
+        let Some(deciding) = Deciding::begin(self, operation) else {
+            return Err(match self.running(operation) {
+                Some(_) => Refused::TaskRunning,
+                None => Refused::Deciding,
+            });
+        };
+        let epochs = Arc::clone(&self.epochs);
+        lane.on_volume(move |volume| {
+            let record = volume.read_journal::<Record>(operation).unwrap_or_default();
+            let work = record.map(|record| record.spec.work);
+            if let Some(work) = work.filter(|work| !work.leaves_a_tree())
+                && volume.tree(work.vfolder())?.is_none()
+            {
+                volume.forget_epoch(work.vfolder())?;
+                epochs.forget(work.vfolder());
+            }
+            discard(volume, operation, &Control::default())
+        })
+        .await?;
+        // A late request is still told that it succeeded.
+        if !deciding.before().is_some_and(Slot::has_succeeded) {
+            deciding.end(cancelled());
+        }
+        lane.reclaimer.wake();
+        Ok(())
+    }
 }
 
 fn cancelled() -> Outcome {

@@ -2,20 +2,25 @@
 //!
 //! Each step of a task may be repeated. Asking for a task again attaches to it while it runs (`registry`), answers with
 //! its outcome once it has ended, and, after a restart, decides from what is on disk whether it is done, and else does
-//! it (`work`). Whether a wish to cancel or the publication came first is decided under one lock (`phase`).
+//! it (`work`), step by step (`supervise`). Whether a wish to cancel or the publication came first is decided under one lock (`phase`).
 
 mod cancel;
 mod epochs;
+mod lane;
+mod leftovers;
 mod outcome;
 mod phase;
 mod reclaim;
 mod registry;
 mod running;
+mod slots;
 mod spec;
+mod supervise;
 mod work;
 
 pub use epochs::Epochs;
+pub use lane::{LOOKS, VolumeConfig};
 pub use outcome::{Failure, FailureKind, Outcome};
-pub use registry::{Refused, Tasks, VolumeConfig};
+pub use registry::{Refused, Tasks};
 pub use running::{Attachment, End};
 pub use spec::{TaskSpec, Work};

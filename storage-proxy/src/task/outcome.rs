@@ -92,6 +92,7 @@ impl From<VolumeError> for Failure {
             VolumeError::TreeExists | VolumeError::NotATree(_) => {
                 Self::lasting(FailureKind::TreeUnsupported, message)
             }
+            VolumeError::Tree(error) => error.into(),
             VolumeError::Journal(..) => Self::lasting(FailureKind::IoError, message),
             VolumeError::System { errno, .. } => of_errno(errno, message),
         }

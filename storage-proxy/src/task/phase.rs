@@ -11,15 +11,28 @@ pub enum Stop {
     Suspend,
 }
 
+/// What became of a wish to cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// It came first: the task stops.
+    Granted,
+    /// The publication is going on; whether it succeeds, the task's end will tell.
+    Publishing,
+    /// The publication came first.
+    Late,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 enum State {
     #[default]
     Working,
     Stopping(Stop),
+    Publishing,
     Published,
 }
 
-/// Where a task is between its start and its publication.
+/// Where a task is between its start and its publication. The lock is held only to change the state, so that those who
+/// may not block can ask.
 #[derive(Debug, Default)]
 pub struct Phase(Mutex<State>);
 
@@ -33,31 +46,40 @@ pub enum Unpublished<E> {
 }
 
 impl Phase {
-    /// Runs `publish`, which is short, unless a wish to stop came first. Until it returns, wishes wait.
+    /// Runs `publish` unless a wish to stop came first.
     pub fn publish<E>(
         &self,
         publish: impl FnOnce() -> Result<(), E>,
     ) -> Result<(), Unpublished<E>> {
-        let mut state = self.lock();
-        if matches!(*state, State::Stopping(_)) {
-            return Err(Unpublished::Stopped);
+        {
+            let mut state = self.lock();
+            if matches!(*state, State::Stopping(_)) {
+                return Err(Unpublished::Stopped);
+            }
+            *state = State::Publishing;
         }
-        publish().map_err(Unpublished::Failed)?;
-        *state = State::Published;
-        Ok(())
+        let published = publish();
+        *self.lock() = match published {
+            Ok(()) => State::Published,
+            Err(_) => State::Working,
+        };
+        published.map_err(Unpublished::Failed)
     }
 
-    /// Wishes to cancel. Answers false if the publication came first.
-    pub fn cancel(&self) -> bool {
+    /// Wishes to cancel.
+    pub fn cancel(&self) -> Wish {
         let mut state = self.lock();
-        if matches!(*state, State::Published) {
-            return false;
+        match *state {
+            State::Published => Wish::Late,
+            State::Publishing => Wish::Publishing,
+            State::Working | State::Stopping(_) => {
+                *state = State::Stopping(Stop::Cancel);
+                Wish::Granted
+            }
         }
-        *state = State::Stopping(Stop::Cancel);
-        true
     }
 
-    /// Wishes to suspend. A wish to cancel is not forgotten over it.
+    /// Wishes to suspend. A wish to cancel is not forgotten over it, and a publication not disturbed.
     pub fn suspend(&self) {
         let mut state = self.lock();
         if matches!(*state, State::Working) {
@@ -69,7 +91,7 @@ impl Phase {
     pub fn stopping(&self) -> Option<Stop> {
         match *self.lock() {
             State::Stopping(stop) => Some(stop),
-            State::Working | State::Published => None,
+            State::Working | State::Publishing | State::Published => None,
         }
     }
 
@@ -97,7 +119,7 @@ mod tests {
                 });
                 start.wait();
                 let cancelled = phase.cancel();
-                (publisher.join().unwrap(), cancelled)
+                (publisher.join().unwrap(), cancelled == Wish::Granted)
             });
             assert_ne!(published, cancelled);
         }
@@ -110,8 +132,21 @@ mod tests {
             phase.publish(|| Err("disk")),
             Err(Unpublished::Failed("disk"))
         );
-        assert!(phase.cancel());
+        assert_eq!(phase.cancel(), Wish::Granted);
         phase.suspend();
         assert_eq!(phase.stopping(), Some(Stop::Cancel));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_publication_to_learn_that_it_goes_on() {
+        let phase = Phase::default();
+        let published = phase.publish(|| {
+            // With the lock held over the publication, either would wait for ever.
+            assert_eq!(phase.cancel(), Wish::Publishing);
+            phase.suspend();
+            Ok::<(), ()>(())
+        });
+        assert_eq!((published, phase.cancel()), (Ok(()), Wish::Late));
+        assert_eq!(phase.stopping(), None);
     }
 }

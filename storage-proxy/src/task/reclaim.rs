@@ -16,7 +16,10 @@ use std::{
 use rustix::process::{getpriority_process, setpriority_process};
 use uuid::Uuid;
 
-use crate::{tree::Control, volume::Volume};
+use crate::{
+    tree::Control,
+    volume::{Volume, operation_of},
+};
 
 const INTERVAL: Duration = Duration::from_secs(5);
 /// What can't be destroyed is not tried again sooner.
@@ -105,30 +108,27 @@ impl Shared {
         if volume.is_read_only() {
             return;
         }
-        let trash = volume.some_trash().unwrap_or_else(|error| {
-            tracing::warn!(volume = name, %error, "can't read the trash");
-            Vec::new()
-        });
-        failed.retain(|name, at| at.elapsed() < BACK_OFF && trash.contains(name));
-        for entry in trash {
-            let operation = entry
-                .to_str()
-                .ok()
-                .and_then(|text| Uuid::parse_str(text).ok());
+        failed.retain(|_, at| at.elapsed() < BACK_OFF);
+        // To the end: what can't be destroyed now must not hide what is behind it.
+        let read = volume.each_in_trash(|entry| {
             if self.control.stopped() {
-                return;
+                return false;
             }
-            if operation.is_some_and(&self.busy) || failed.contains_key(&entry) {
-                continue;
+            if operation_of(entry).is_some_and(&self.busy) || failed.contains_key(entry) {
+                return true;
             }
-            match volume.destroy_trash(&entry, &self.control) {
-                Ok(()) => {}
-                Err(error) if error.is_cancelled() => return,
+            match volume.destroy_trash(entry, &self.control) {
+                Ok(()) => true,
+                Err(error) if error.is_cancelled() => false,
                 Err(error) => {
                     tracing::warn!(volume = name, trash = ?entry, %error, "can't destroy what is in the trash");
-                    failed.insert(entry, Instant::now());
+                    failed.insert(entry.to_owned(), Instant::now());
+                    true
                 }
             }
+        });
+        if let Err(error) = read {
+            tracing::warn!(volume = name, %error, "can't read the trash");
         }
     }
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Outcome, TaskSpec, phase::Phase};
+use super::{
+    Outcome, TaskSpec,
+    phase::{Phase, Wish},
+};
 use crate::tree::{Control, Progress};
 
 /// How a watch over a task ends.
@@ -45,13 +48,13 @@ impl Running {
         }
     }
 
-    /// Asks it to stop for good. Answers false if its result is published.
-    pub fn cancel(&self) -> bool {
-        let first = self.phase.cancel();
-        if first {
+    /// Asks it to stop for good.
+    pub fn cancel(&self) -> Wish {
+        let wish = self.phase.cancel();
+        if wish == Wish::Granted {
             self.halt();
         }
-        first
+        wish
     }
 
     /// Asks it to stop until after a restart.

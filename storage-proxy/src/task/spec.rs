@@ -50,12 +50,6 @@ impl Work {
         }
     }
 
-    /// Whether it takes no time worth queueing for.
-    #[must_use]
-    pub fn is_quick(self) -> bool {
-        matches!(self, Self::Create { .. })
-    }
-
     /// Whether the vfolder has a tree once the work is published.
     #[must_use]
     pub fn leaves_a_tree(self) -> bool {

@@ -12,6 +12,10 @@ use super::{
     Control, Fault, FileKind, Meta, RelativePath, TreeRoot, dirents::Dirents, error::looking,
 };
 
+/// Bytes of names and symlinks' targets in one page: with all else in it, an answer stays below 4 MiB, which is the most
+/// that gRPC clients accept unless told otherwise.
+const MOST_TEXT: usize = 3 << 20;
+
 /// A directory entry.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -26,7 +30,7 @@ pub struct Entry {
 /// Part of a directory.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// By name, in byte order. Fewer than asked for if some vanished meanwhile.
+    /// By name, in byte order. Fewer than asked for if some vanished meanwhile, or if their names and targets are long.
     pub entries: Vec<Entry>,
     /// Where the next page begins: after this name. Nothing on the last page.
     pub next_after: Option<CString>,
@@ -69,21 +73,37 @@ impl TreeRoot {
         let mut names = smallest.into_sorted_vec();
         // A directory that a writer changes may show a name twice.
         names.dedup();
-        let next_after = (names.len() > size)
+        let mut next_after = (names.len() > size)
             .then(|| names.truncate(size))
             .and_then(|()| names.last().cloned());
         let mut entries = Vec::with_capacity(names.len());
+        let (mut text, mut last) = (0, None);
         for name in names {
-            match describe(&directory, name) {
-                Ok(entry) => entries.push(entry),
-                Err(Fault::Gone) => {}
+            let entry = match describe(&directory, name.clone()) {
+                Ok(entry) => entry,
+                Err(Fault::Gone) => continue,
                 Err(fault) => return Err(fault),
+            };
+            text += told_bytes(&name) + entry.target.as_deref().map_or(0, told_bytes);
+            if text > MOST_TEXT && last.is_some() {
+                next_after = last;
+                break;
             }
+            entries.push(entry);
+            last = Some(name);
         }
         Ok(Page {
             entries,
             next_after,
         })
+    }
+}
+
+/// Bytes that it takes to tell of a name: what is not UTF-8 is told twice, once with U+FFFD, of three bytes, for each byte.
+fn told_bytes(name: &CStr) -> usize {
+    match name.to_str() {
+        Ok(text) => text.len(),
+        Err(_) => 4 * name.count_bytes(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, fchmod, fchown, fstat, fsync, mkdirat},
+    fs::{AtFlags, Mode, fchmod, fchown, fstat, fsync, mkdirat, statat, unlinkat},
     io::Errno,
     process::geteuid,
 };
@@ -86,17 +86,39 @@ fn make(parent: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<Meta, Fault> {
     mkdirat(parent, name, Mode::RWXU).map_err(named("mkdirat"))?;
     let made = open_directory(parent, name).map_err(named("open"))?;
     check_ours(made.as_fd())?;
+    dress(parent, made.as_fd(), &container, mode).inspect_err(|_| {
+        // What was asked for failed: there must not be a directory that is nearly it.
+        unmake(parent, name, made.as_fd());
+    })
+}
+
+/// Gives a new directory its owner and mode, and makes it durable.
+fn dress(
+    parent: BorrowedFd<'_>,
+    made: BorrowedFd<'_>,
+    container: &Meta,
+    mode: u32,
+) -> Result<Meta, Fault> {
     let (uid, gid) = container.owner();
-    match fchown(&made, Some(uid), Some(gid)) {
+    match fchown(made, Some(uid), Some(gid)) {
         // Not root: then it belongs to us, like all that we make.
         Ok(()) | Err(Errno::PERM) => {}
         Err(errno) => return Err(Fault::System("fchown", errno)),
     }
     let mode = mode | (container.mode & SETGID);
-    fchmod(&made, Mode::from_bits_truncate(mode)).map_err(system("fchmod"))?;
-    fsync(&made).map_err(system("fsync"))?;
+    fchmod(made, Mode::from_bits_truncate(mode)).map_err(system("fchmod"))?;
+    fsync(made).map_err(system("fsync"))?;
     fsync(parent).map_err(system("fsync"))?;
-    Ok(Meta::from(fstat(&made).map_err(system("fstat"))?))
+    Ok(Meta::from(fstat(made).map_err(system("fstat"))?))
+}
+
+/// Removes a new directory, unless somebody has put another one in its place.
+fn unmake(parent: BorrowedFd<'_>, name: &CStr, made: BorrowedFd<'_>) {
+    let there = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| Meta::from(stat).id);
+    let ours = fstat(made).map(|stat| Meta::from(stat).id);
+    if ours.is_ok() && there == ours {
+        let _ = unlinkat(parent, name, AtFlags::REMOVEDIR);
+    }
 }
 
 /// Between mkdirat(2) and open(2) a writer may put another directory into the place: it must not be given away. Ours is

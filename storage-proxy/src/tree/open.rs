@@ -5,14 +5,17 @@
 
 use std::{
     ffi::CStr,
-    os::fd::{AsFd, OwnedFd},
+    fs,
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
 
 use rustix::{
-    fs::{AtFlags, Mode, OFlags, ResolveFlags, fstat, openat, openat2, statat},
+    fs::{
+        AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat, openat2, statat, statx,
+    },
     io::{Errno, Result},
 };
 
@@ -94,23 +97,43 @@ pub fn open_regular(
     control: &Control,
 ) -> std::result::Result<(OwnedFd, Meta), Fault> {
     let begun = Instant::now();
-    let file = loop {
-        // O_NONBLOCK: the entry may have become a fifo, whose open would wait for a writer for ever.
-        match open_entry(&directory, name, OFlags::RDONLY | OFlags::NONBLOCK) {
+    loop {
+        match reopen_regular(&directory, name, OFlags::RDONLY) {
             // Somebody holds a lease on the file (fcntl(2)); our attempt has told him to give it up.
-            Err(Errno::AGAIN) if begun.elapsed() < LEASE_BREAK => {
+            Err(Fault::System(_, Errno::AGAIN)) if begun.elapsed() < LEASE_BREAK => {
                 control.check()?;
                 thread::sleep(LEASE_POLL);
             }
-            done => break done.map_err(looking("open"))?,
+            done => return done,
         }
-    };
-    let meta = Meta::from(fstat(&file).map_err(looking("fstat"))?);
-    if meta.kind == FileKind::Regular {
-        Ok((file, meta))
-    } else {
-        Err(Fault::Changed)
     }
+}
+
+/// Opens the regular file `name` of `directory`, and nothing else: opening a device, or a fifo, is heard on its other
+/// side. So it is looked at first, on a handle that opens nothing (`O_PATH`), and it is that handle which is opened.
+/// Needs /proc.
+///
+/// # Errors
+/// As [`open_regular`]; `EAGAIN` while somebody holds a lease.
+pub fn reopen_regular(
+    directory: impl AsFd,
+    name: &CStr,
+    flags: OFlags,
+) -> std::result::Result<(OwnedFd, Meta), Fault> {
+    let handle = open_entry(directory, name, OFlags::PATH).map_err(looking("open"))?;
+    let meta = Meta::from(fstat(&handle).map_err(looking("fstat"))?);
+    if meta.kind != FileKind::Regular {
+        return Err(Fault::Changed);
+    }
+    let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
+    // Not O_NOFOLLOW: the last component is the link to the handle's file. O_NONBLOCK: for leases.
+    let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = match openat(CWD, path, flags, Mode::empty()) {
+        // The link leads to the file even when that has no name left.
+        Err(Errno::NOENT) => return Err(Fault::NoProc),
+        opened => opened.map_err(looking("open"))?,
+    };
+    Ok((file, meta))
 }
 
 /// EAGAIN means that a rename or mount elsewhere disturbed the kernel's check: it asks to be called again.
@@ -143,18 +166,31 @@ fn open_component(directory: impl AsFd, name: &CStr, flags: OFlags) -> Result<Ow
         Err(Errno::NOTDIR) if is_symlink(&directory, name) => return Err(Errno::LOOP),
         done => done?,
     };
-    if flags.contains(OFlags::DIRECTORY) {
-        let (inside, outside) = (Meta::from(fstat(&opened)?), Meta::from(fstat(&directory)?));
-        if inside.id.dev != outside.id.dev {
-            return Err(Errno::XDEV);
-        }
-    } else if flags.contains(OFlags::PATH) && Meta::from(fstat(&opened)?).kind == FileKind::Symlink
-    {
+    if flags.contains(OFlags::PATH) && Meta::from(fstat(&opened)?).kind == FileKind::Symlink {
         return Err(Errno::LOOP);
+    }
+    // The device alone does not tell: a bind mount may show another part of the same filesystem.
+    if mount_of(opened.as_fd())? != mount_of(directory.as_fd())? {
+        return Err(Errno::XDEV);
     }
     // EPERM may also be the file's own; only when the old way works was it the sandbox's.
     OPENAT2_MISSING.store(true, Relaxed);
     Ok(opened)
+}
+
+/// The id of the mount through which `file` was opened. Where it can't be told, nothing is opened.
+fn mount_of(file: BorrowedFd<'_>) -> Result<u64> {
+    match statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID) {
+        // Since Linux 5.8.
+        Ok(told) if told.stx_mask & StatxFlags::MNT_ID.bits() != 0 => return Ok(told.stx_mnt_id),
+        Ok(_) | Err(Errno::NOSYS | Errno::PERM) => {}
+        Err(errno) => return Err(errno),
+    }
+    // Since Linux 3.15 (proc_pid_fdinfo(5)).
+    let told = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd()));
+    let told = told.map_err(|_| Errno::NOSYS)?;
+    let id = told.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    id.and_then(|id| id.trim().parse().ok()).ok_or(Errno::NOSYS)
 }
 
 fn is_symlink(directory: impl AsFd, name: &CStr) -> bool {
@@ -166,9 +202,12 @@ fn is_symlink(directory: impl AsFd, name: &CStr) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use std::{fs, os::unix::fs::symlink};
+    use std::{os::unix::fs::symlink, process::Command};
 
-    use rustix::fs::{CWD, open};
+    use rustix::{
+        fs::{inotify, open},
+        io::read,
+    };
 
     use super::*;
 
@@ -230,9 +269,38 @@ mod tests {
 
     #[test]
     fn a_fifo_is_not_opened_as_a_file_and_does_not_block() {
-        let (_dir, root) = rooted();
+        let (dir, root) = rooted();
         rustix::fs::mkfifoat(&root, c"fifo", Mode::from_raw_mode(0o600)).unwrap();
+        let opens = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+        let path = dir.path().join("fifo");
+        inotify::add_watch(&opens, path, inotify::WatchFlags::OPEN).unwrap();
         let got = open_regular(&root, c"fifo", &Control::default());
         assert_eq!(got.unwrap_err(), Fault::Changed);
+        let heard = read(&opens, &mut [0; 256][..]);
+        assert_eq!(heard.unwrap_err(), Errno::AGAIN, "it was opened");
+    }
+
+    #[test]
+    fn without_openat2_a_bind_mount_of_the_same_filesystem_is_a_mount_point() {
+        let (dir, root) = rooted();
+        let point = dir.path().join("a/b");
+        let mounted = Command::new("mount")
+            .arg("--bind")
+            .arg(dir.path().join("a"))
+            .arg(&point)
+            .output();
+        if !mounted.is_ok_and(|done| done.status.success()) {
+            eprintln!("NOT CHECKED: can't mount here, so not whether a bind mount is crossed");
+            return;
+        }
+        let a = open_component(&root, c"a", DIRECTORY).unwrap();
+        let crossed = open_component(&a, c"b", DIRECTORY).map(drop);
+        OPENAT2_MISSING.store(false, Relaxed);
+        Command::new("umount").arg(&point).output().unwrap();
+        assert_eq!(crossed.unwrap_err(), Errno::XDEV);
+        assert_eq!(
+            mount_of(a.as_fd()).unwrap(),
+            mount_of(root.as_fd()).unwrap()
+        );
     }
 }

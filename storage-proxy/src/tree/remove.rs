@@ -7,8 +7,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, IFlags, Mode, OFlags, SeekFrom, chmod, fstat, ftruncate, ioctl_getflags,
-        ioctl_setflags, seek, statat, unlinkat,
+        AtFlags, IFlags, Mode, OFlags, SeekFrom, chmod, ftruncate, ioctl_getflags, ioctl_setflags,
+        seek, statat, unlinkat,
     },
     io::Errno,
 };
@@ -18,7 +18,7 @@ use super::{
     descent::Descent,
     dirents::Dirents,
     error::{looking, system},
-    open::{open_directory, open_entry},
+    open::{open_directory, open_entry, reopen_regular},
 };
 
 /// A file larger than this is truncated by steps of this size before it is unlinked: an unlink of 10 GiB takes seconds
@@ -221,14 +221,11 @@ fn truncate_by_steps(
     name: &CStr,
     control: &Control,
 ) -> Result<(), Fault> {
-    let Ok(file) = open_entry(directory, name, OFlags::WRONLY | OFlags::NONBLOCK) else {
-        return Ok(());
-    };
-    let Ok(meta) = fstat(&file).map(Meta::from) else {
+    let Ok((file, meta)) = reopen_regular(directory, name, OFlags::WRONLY) else {
         return Ok(());
     };
     // Another name may be outside this tree.
-    if meta.kind != FileKind::Regular || meta.links != 1 {
+    if meta.links != 1 {
         return Ok(());
     }
     let mut size = meta.size;
@@ -282,16 +279,10 @@ fn lift(file: BorrowedFd<'_>) {
 }
 
 fn lift_entry(directory: BorrowedFd<'_>, name: &CStr) {
-    let regular_or_directory =
-        statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
-            matches!(
-                Meta::from(stat).kind,
-                FileKind::Regular | FileKind::Directory
-            )
-        });
-    if regular_or_directory
-        && let Ok(file) = open_entry(directory, name, OFlags::RDONLY | OFlags::NONBLOCK)
-    {
+    // Nothing else can be opened without being heard.
+    if let Ok(opened) = open_directory(directory, name) {
+        lift(opened.as_fd());
+    } else if let Ok((file, _)) = reopen_regular(directory, name, OFlags::RDONLY) {
         lift(file.as_fd());
     }
 }

@@ -17,6 +17,9 @@ use super::{
     open::open_directory,
 };
 
+/// How many files with several names are told apart. Beyond, each name counts.
+const LINKED: usize = 1_000_000;
+
 /// How much a tree holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -26,6 +29,8 @@ pub struct Usage {
     pub bytes: u64,
     /// Bytes on disk, each hard-linked file once.
     pub disk_bytes: u64,
+    /// Some hard-linked files may count more than once: there were too many to remember.
+    pub approximate: bool,
 }
 
 /// Counts the tree below `root`, a directory. Only the stop flag of `control` is used.
@@ -67,8 +72,15 @@ struct Count {
 impl Count {
     fn add(&mut self, meta: &Meta) {
         self.usage.entries += 1;
-        if meta.kind != FileKind::Directory && meta.links > 1 && !self.linked.insert(meta.id) {
-            return;
+        if meta.kind != FileKind::Directory && meta.links > 1 {
+            if self.linked.contains(&meta.id) {
+                return;
+            }
+            if self.linked.len() < LINKED {
+                self.linked.insert(meta.id);
+            } else {
+                self.usage.approximate = true;
+            }
         }
         self.usage.disk_bytes += meta.disk_bytes;
         if meta.kind == FileKind::Regular {

@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use uuid::Uuid;
+
 use super::{Holder, NewTrees, OpenError, OpenVolume, VolumeError};
 
 /// A configured volume, which may come and go.
@@ -13,6 +15,7 @@ pub struct Volume {
     name: String,
     path: PathBuf,
     holder: Holder,
+    id: Option<Uuid>,
     new_trees: NewTrees,
     slot: Mutex<Slot>,
 }
@@ -20,6 +23,8 @@ pub struct Volume {
 #[derive(Debug, Default)]
 struct Slot {
     open: Option<Arc<OpenVolume>>,
+    /// Of the volume that was here first: another one that is mounted later under the same name is not it.
+    first: Option<Uuid>,
     why: String,
 }
 
@@ -31,6 +36,7 @@ impl Volume {
             name: name.into(),
             path: path.into(),
             holder,
+            id: None,
             new_trees: NewTrees::default(),
             slot: Mutex::default(),
         }
@@ -40,6 +46,13 @@ impl Volume {
     #[must_use]
     pub fn with_new_trees(mut self, new_trees: NewTrees) -> Self {
         self.new_trees = new_trees;
+        self
+    }
+
+    /// Only the volume of this id.
+    #[must_use]
+    pub fn with_id(mut self, id: Option<Uuid>) -> Self {
+        self.id = id;
         self
     }
 
@@ -95,9 +108,10 @@ impl Volume {
     }
 
     fn open(&self, slot: &mut Slot) -> Result<Arc<OpenVolume>, OpenError> {
-        match OpenVolume::open(&self.path, &self.name, &self.holder) {
+        match OpenVolume::open(&self.path, &self.name, self.id.or(slot.first), &self.holder) {
             Ok(mut open) => {
                 open.new_trees = self.new_trees;
+                slot.first = Some(open.description().volume_id);
                 let open = Arc::new(open);
                 slot.open = Some(Arc::clone(&open));
                 tracing::info!(

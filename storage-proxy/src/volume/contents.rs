@@ -12,6 +12,7 @@ use super::{
     OpenVolume, VolumeError,
     error::on,
     layout::{EPOCHS, JOURNAL, STAGING, TRASH, TREE, fan_out},
+    trash::operation_of,
 };
 use crate::tree::{Fault, FileKind, dirents::Dirents, open::open_directory};
 
@@ -125,7 +126,10 @@ impl Listing<'_> {
             if hidden || (area == Area::Journal && name.to_bytes() == EPOCHS.as_bytes()) {
                 return Ok(());
             }
-            let id = parse_id(name);
+            let id = match area {
+                Area::Trash => operation_of(name),
+                _ => parse_id(name),
+            };
             let problem = match (id, kind) {
                 (None, _) => Some(NO_ID),
                 (_, FileKind::Symlink) => Some(SYMLINK),

@@ -7,31 +7,64 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, Mode, OFlags, RenameFlags, fchmod, fsync, mkdirat, openat, renameat,
+        AtFlags, Mode, OFlags, RenameFlags, fchmod, fstat, fsync, mkdirat, openat, renameat,
         renameat_with, statat, unlinkat,
     },
     io::{Errno, Result, read, write},
 };
 
-use crate::tree::open::open_directory;
+use crate::tree::{Fault, Meta, dirents::Dirents, open::open_directory};
+
+/// How the names of files end that are being written.
+const PART: &[u8] = b".part";
 
 /// Replaces the file `name` of `directory` by one with `content`: the old or the new is there at any time, whole.
 pub fn replace_file(directory: impl AsFd, name: &str, content: &[u8]) -> Result<()> {
-    let part = format!(".{name}.part");
+    let part = format!(".{name}{}", String::from_utf8_lossy(PART));
     let flags =
         OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = openat(&directory, &part, flags, Mode::from_raw_mode(0o644))?;
-    let mut rest = content;
+    let replaced = write_all(&file, content)
+        .and_then(|()| fsync(&file))
+        .and_then(|()| renameat(&directory, &part, &directory, name));
+    if replaced.is_err() {
+        // On a full filesystem it would take the last inode.
+        let _ = unlinkat(&directory, &part, AtFlags::empty());
+    }
+    replaced.and_then(|()| fsync(&directory))
+}
+
+fn write_all(file: &OwnedFd, mut rest: &[u8]) -> Result<()> {
     while !rest.is_empty() {
-        match write(&file, rest) {
+        match write(file, rest) {
             Ok(written) => rest = &rest[written..],
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
     }
-    fsync(&file)?;
-    renameat(&directory, &part, &directory, name)?;
-    fsync(&directory)
+    Ok(())
+}
+
+/// Removes what a crash in [`replace_file`] has left in `directory`.
+pub fn sweep_parts(directory: impl AsFd) -> Result<()> {
+    let own = open_directory(&directory, c".")?;
+    let mut dirents = Dirents::default();
+    let mut more = true;
+    while more {
+        let batch = dirents.batch(own.as_fd(), |name, _| {
+            let bytes = name.to_bytes();
+            if bytes.starts_with(b".") && bytes.ends_with(PART) {
+                let _ = unlinkat(&directory, name, AtFlags::empty());
+            }
+            Ok(())
+        });
+        more = match batch {
+            Ok(position) => position.is_some(),
+            Err((Fault::System(_, errno), _)) => return Err(errno),
+            Err(_) => false,
+        };
+    }
+    Ok(())
 }
 
 /// The whole file `name` of `directory`; nothing if there is none.
@@ -61,11 +94,21 @@ pub fn remove_file(directory: impl AsFd, name: &str) -> Result<bool> {
     }
 }
 
-/// Opens the directory `name` of `parent`, and makes it first, with exactly `mode`, if it is missing.
+/// Opens the directory `name` of `parent`, and makes it first if it is missing. It has exactly `mode`, and is durable,
+/// when it returns, also if whoever made it died in between.
 pub fn make_directory(parent: impl AsFd, name: &CStr, mode: u32) -> Result<OwnedFd> {
     match open_directory(&parent, name) {
         Err(Errno::NOENT) => {}
-        done => return done,
+        found => {
+            let found = found?;
+            if Meta::from(fstat(&found)?).mode != mode {
+                fchmod(&found, Mode::from_bits_truncate(mode))?;
+                fsync(&found)?;
+            }
+            // Its maker may be about to, or dead.
+            fsync(&parent)?;
+            return Ok(found);
+        }
     }
     match mkdirat(&parent, name, Mode::RWXU) {
         // Another thread was faster.

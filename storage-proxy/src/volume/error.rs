@@ -6,6 +6,7 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 use super::Holder;
+use crate::tree::TreeError;
 
 /// Why a volume can't be opened. Each but [`OpenError::Held`] at start is waited out.
 #[derive(Debug, Error)]
@@ -33,6 +34,19 @@ pub enum OpenError {
         found: String,
         /// The name in the configuration.
         wanted: String,
+    },
+    /// A volume of the right name, and yet not the one.
+    #[error(
+        "{path} holds the volume {found}, not {wanted}; mount the right one (another one of the same name is taken \
+         only by a new process whose configuration doesn't say `id`)"
+    )]
+    OtherVolume {
+        /// Where.
+        path: PathBuf,
+        /// The id in volume.json.
+        found: uuid::Uuid,
+        /// The id in the configuration, or that of the volume which was there first.
+        wanted: uuid::Uuid,
     },
     /// Made by a newer version.
     #[error(
@@ -83,6 +97,9 @@ pub enum VolumeError {
     /// What is in a tree's place is none.
     #[error("what is at {0} is no directory; run `manager doctor`")]
     NotATree(String),
+    /// Something on the way through a tree.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     /// A journal entry doesn't read.
     #[error(
         "the journal of operation {0} can't be read ({1}); remove it if the operation is not needed"
@@ -98,6 +115,20 @@ pub enum VolumeError {
         /// With what.
         errno: Errno,
     },
+}
+
+impl VolumeError {
+    /// Whether space, inodes or a quota were lacking.
+    #[must_use]
+    pub fn is_for_want_of_space(&self) -> bool {
+        matches!(
+            self,
+            Self::System {
+                errno: Errno::NOSPC | Errno::DQUOT,
+                ..
+            }
+        )
+    }
 }
 
 /// `map_err` for system calls on an open volume.

@@ -16,7 +16,8 @@ use uuid::Uuid;
 use super::{
     Description, LAYOUT,
     durable::{make_directory, read_file, replace_file},
-    layout::{DESCRIPTION, DIRECTORIES},
+    layout::{DESCRIPTION, DIRECTORIES, LOCK},
+    lock,
 };
 use crate::tree::dirents::Dirents;
 
@@ -97,6 +98,9 @@ pub fn init(path: &Path, name: &str) -> Result<Description, InitError> {
         let directory = CString::new(directory).unwrap_or_default();
         make_directory(&root, &directory, mode).map_err(system("mkdir"))?;
     }
+    if description.is_none() {
+        lock::prepare(&root).map_err(system("write"))?;
+    }
     // Last: a volume.json says that the rest is there.
     match description {
         Some(description) => Ok(description),
@@ -128,15 +132,17 @@ fn is_empty(root: &OwnedFd) -> Result<bool, Errno> {
         DIRECTORIES
             .iter()
             .any(|(directory, _)| directory.as_bytes() == name)
-            || name == b".volume.json.part"
+            || [&b".volume.json.part"[..], b".lock.part"].contains(&name)
     };
-    let (mut empty, mut begun) = (true, false);
+    let (mut empty, mut begun, mut locked) = (true, false, false);
     let mut dirents = Dirents::default();
     let mut more = true;
     while more {
         let batch = dirents.batch(std::os::fd::AsFd::as_fd(root), |name, _| {
             begun |= ours(name.to_bytes());
-            empty &= name == c"lost+found" || ours(name.to_bytes());
+            let lock = name.to_bytes() == LOCK.as_bytes();
+            locked |= lock;
+            empty &= lock || name == c"lost+found" || ours(name.to_bytes());
             Ok(())
         });
         more = match batch {
@@ -147,6 +153,7 @@ fn is_empty(root: &OwnedFd) -> Result<bool, Errno> {
     }
     // A directory of somebody's that happens to have only a `tree` in it is not ours.
     Ok(empty
+        && (begun || !locked)
         && (!begun
             || DIRECTORIES
                 .iter()

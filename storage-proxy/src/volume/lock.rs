@@ -14,7 +14,10 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{durable::read_file, layout::LOCK};
+use super::{
+    durable::{read_file, replace_file},
+    layout::LOCK,
+};
 
 /// Who holds a volume, as the lock file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,14 +100,40 @@ pub fn take(
         done => done.map_err(|errno| LockError::System("flock", errno))?,
     }
     if !read_only {
-        write_holder(&file, holder).map_err(|errno| LockError::System("write", errno))?;
+        match write_holder(&file, holder) {
+            // It is held all the same; only who holds it can't be told.
+            Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::ROFS)) => {
+                tracing::warn!(%errno, "can't write into the volume's lock who holds it");
+            }
+            done => done.map_err(|errno| LockError::System("write", errno))?,
+        }
     }
     Ok(Some(file))
 }
 
+/// Makes the lock file of a new volume, with a block into which a holder can be written when no other is left. Never on a
+/// volume that somebody may hold: the lock is on the file, and this makes another one.
+pub fn prepare(root: impl AsFd) -> Result<(), Errno> {
+    match read_file(&root, LOCK)? {
+        Some(_) => Ok(()),
+        None => replace_file(&root, LOCK, &padded(&Holder::default())),
+    }
+}
+
 fn write_holder(file: &OwnedFd, holder: &Holder) -> Result<(), Errno> {
-    let content = serde_json::to_vec(holder).unwrap_or_default();
-    ftruncate(file, 0)?;
+    let content = padded(holder);
+    // The file is never shortened first: on a full volume its block would be gone.
     pwrite(file, &content, 0)?;
+    ftruncate(file, content.len() as u64)?;
     fsync(file)
+}
+
+/// As JSON, followed by enough white space that the length changes little from one holder to the next, and that no
+/// filesystem keeps it inside the inode.
+fn padded(holder: &Holder) -> Vec<u8> {
+    const LENGTH: usize = 1024;
+    let mut content = serde_json::to_vec(holder).unwrap_or_default();
+    content.resize(content.len().max(LENGTH - 1), b' ');
+    content.push(b'\n');
+    content
 }

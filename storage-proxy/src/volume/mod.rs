@@ -6,7 +6,7 @@
 //!   lock                   locked by the storage-proxy that owns the volume, and says who that is
 //!   tree/<yy>/<zz>/<uuid>  the vfolders' own files; of a uuid that ends in …cdef, yy is "cd" and zz is "ef"
 //!   staging/<operation>/   work that is not published
-//!   trash/<operation>/     trees that are being destroyed
+//!   trash/<operation>[.n]  trees and staging that are being destroyed
 //!   journal/<operation>    what a task needs to know after a restart
 //!   journal/epochs/<uuid>  the highest epoch under which a vfolder changed hands
 //! ```
@@ -39,3 +39,4 @@ pub use layout::tree_path;
 pub use lock::Holder;
 pub use opened::{NewTrees, OpenVolume};
 pub use publish::Staging;
+pub use trash::operation_of;

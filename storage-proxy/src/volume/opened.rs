@@ -17,9 +17,11 @@ use uuid::Uuid;
 
 use super::{
     Description, Holder, LAYOUT, OpenError, VolumeError,
-    durable::{make_directory, read_file},
+    durable::{make_directory, read_file, sweep_parts},
     error::on,
-    layout::{DESCRIPTION, FAN_OUT_MODE, JOURNAL, STAGING, TRASH, TREE, fan_out, tree_path},
+    layout::{
+        DESCRIPTION, EPOCHS, FAN_OUT_MODE, JOURNAL, STAGING, TRASH, TREE, fan_out, tree_path,
+    },
     lock::{self, LockError},
 };
 use crate::tree::{
@@ -67,11 +69,16 @@ pub struct OpenVolume {
 }
 
 impl OpenVolume {
-    /// Opens the volume `name` at `path` and locks it.
+    /// Opens the volume `name` at `path`, of this `id` if one is said, and locks it.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open(path: &Path, name: &str, holder: &Holder) -> Result<Self, OpenError> {
+    pub fn open(
+        path: &Path,
+        name: &str,
+        id: Option<Uuid>,
+        holder: &Holder,
+    ) -> Result<Self, OpenError> {
         let system = |call| {
             move |errno| OpenError::System {
                 path: path.to_owned(),
@@ -98,6 +105,14 @@ impl OpenVolume {
                 wanted,
             });
         }
+        // Before it is locked: it is not ours to touch.
+        if let Some(wanted) = id.filter(|id| *id != description.volume_id) {
+            return Err(OpenError::OtherVolume {
+                path: path.to_owned(),
+                found: description.volume_id,
+                wanted,
+            });
+        }
         let identity =
             statat(&root, DESCRIPTION, AtFlags::SYMLINK_NOFOLLOW).map_err(system("stat"))?;
         let read_only = is_read_only(&root).map_err(system("statvfs"))?;
@@ -121,10 +136,19 @@ impl OpenVolume {
             })
         };
         let staging = directory(STAGING)?;
+        let journal = directory(JOURNAL)?;
+        if !read_only {
+            let epochs = open_directory(&journal, &CString::new(EPOCHS).unwrap_or_default());
+            for directory in [epochs.as_ref().ok(), Some(&journal)].into_iter().flatten() {
+                if let Err(error) = sweep_parts(directory) {
+                    tracing::warn!(volume = name, %error, "can't look for half-written files in the journal");
+                }
+            }
+        }
         Ok(Self {
             tree: directory(TREE)?,
             trash: directory(TRASH)?,
-            journal: directory(JOURNAL)?,
+            journal,
             reflink: !read_only && can_reflink(&staging),
             new_trees: NewTrees::default(),
             staging,

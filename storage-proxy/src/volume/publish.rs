@@ -15,7 +15,7 @@ use super::{
     NewTrees, OpenVolume, VolumeError,
     durable::{make_directory, rename_to_free},
     error::on,
-    layout::STAGING,
+    layout::{STAGING, TRASH, TREE},
 };
 use crate::tree::open::open_directory;
 
@@ -94,9 +94,11 @@ impl OpenVolume {
     /// Makes all that was written to the volume durable.
     ///
     /// # Errors
-    /// Those of syncfs(2), which tells of every failed write since the volume was opened.
-    pub fn sync(&self) -> Result<(), VolumeError> {
-        syncfs(&self.staging).map_err(on(STAGING, "syncfs"))
+    /// Those of syncfs(2), which tells each open file description once of the writes that have failed since it was
+    /// opened. That of `staging` is this task's own and older than all that the task has written: no other task's sync
+    /// can swallow what concerns this one.
+    pub fn sync(&self, staging: &Staging) -> Result<(), VolumeError> {
+        syncfs(&staging.directory).map_err(on(STAGING, "syncfs"))
     }
 
     /// Where the tree of `vfolder` will be published. To be asked for before [`OpenVolume::sync`], so that publishing
@@ -134,15 +136,16 @@ impl OpenVolume {
         })
     }
 
-    /// Makes durable that the tree of `vfolder` is there: it may have been published right before a power cut of which
-    /// only the rename survived in memory.
+    /// Makes durable that the tree of `vfolder` is there, or is not: it may have been published or thrown away right
+    /// before the process died, and only memory knows.
     ///
     /// # Errors
     /// Those of the calls.
     pub fn settle_tree(&self, vfolder: Uuid) -> Result<(), VolumeError> {
+        let settled = fsync(&self.trash).map_err(on(TRASH, "fsync"));
         match self.tree_parent(vfolder)? {
-            Some(parent) => fsync(parent).map_err(on(STAGING, "fsync")),
-            None => Ok(()),
+            Some(parent) => settled.and_then(|()| fsync(parent).map_err(on(TREE, "fsync"))),
+            None => settled,
         }
     }
 }

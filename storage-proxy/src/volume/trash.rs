@@ -1,4 +1,8 @@
 //! Out of sight by one rename, then destroyed in peace.
+//!
+//! What an operation throws away is renamed to `trash/<operation>`, or to `trash/<operation>.<n>` where that is taken.
+//! Nothing is made for it, so that a volume without space or inodes can still be cleared. (Earlier versions made a
+//! directory `trash/<operation>` and numbered what they put into it; it is destroyed like any other.)
 
 use std::{
     ffi::{CStr, CString},
@@ -13,14 +17,15 @@ use uuid::Uuid;
 
 use super::{
     OpenVolume, VolumeError,
-    durable::{make_directory, rename_to_free},
+    durable::rename_to_free,
     error::on,
-    layout::TRASH,
+    layout::{STAGING, TRASH},
 };
-use crate::tree::{Control, TreeError, dirents::Dirents, remove_tree};
+use crate::tree::{Control, Fault, TreeError, dirents::Dirents, open::open_directory, remove_tree};
 
 impl OpenVolume {
-    /// Moves the tree of `vfolder` into the trash of `operation`. Answers whether there was one. Durable when it returns.
+    /// Moves the tree of `vfolder` into the trash of `operation`. Answers whether there was one. Durable when it returns,
+    /// also if an earlier attempt has moved it.
     ///
     /// # Errors
     /// Those of the calls.
@@ -31,21 +36,32 @@ impl OpenVolume {
         self.move_to_trash(operation, parent.as_fd(), &vfolder.to_string())
     }
 
-    /// Moves what `operation` has staged into its trash. Answers whether there was anything. Durable when it returns.
-    ///
-    /// # Errors
-    /// Those of the calls.
-    pub fn trash_staging(&self, operation: Uuid) -> Result<bool, VolumeError> {
+    fn trash_staging(&self, operation: Uuid) -> Result<bool, VolumeError> {
         self.move_to_trash(operation, self.staging.as_fd(), &operation.to_string())
     }
 
-    /// Removes what `operation` has staged, which is small: a published tree's surroundings.
+    /// Gets what `operation` has staged out of the way. Answers whether it is in the trash now. Durable when it returns.
+    ///
+    /// # Errors
+    /// Those of the calls; where even a rename needs space that is lacking, those of removing it in place.
+    pub fn clear_staging(&self, operation: Uuid, control: &Control) -> Result<bool, VolumeError> {
+        match self.trash_staging(operation) {
+            Err(error) if error.is_for_want_of_space() => {
+                self.remove_staging(operation, control)?;
+                fsync(&self.staging).map_err(on(STAGING, "fsync"))?;
+                Ok(false)
+            }
+            done => done,
+        }
+    }
+
+    /// Removes what `operation` has staged where it is.
     ///
     /// # Errors
     /// The first fault and where.
-    pub fn remove_staging(&self, operation: Uuid) -> Result<(), TreeError> {
+    pub fn remove_staging(&self, operation: Uuid, control: &Control) -> Result<(), TreeError> {
         let name = CString::new(operation.to_string()).unwrap_or_default();
-        remove_tree(self.staging.as_fd(), &name, &Control::default())
+        remove_tree(self.staging.as_fd(), &name, control)
     }
 
     /// Destroys the trash of `operation`. Harmless to repeat.
@@ -53,26 +69,17 @@ impl OpenVolume {
     /// # Errors
     /// The first fault and where.
     pub fn destroy_trash_of(&self, operation: Uuid, control: &Control) -> Result<(), TreeError> {
-        self.destroy_trash(
-            &CString::new(operation.to_string()).unwrap_or_default(),
-            control,
-        )
-    }
-
-    /// Whether `operation` has anything in the trash.
-    ///
-    /// # Errors
-    /// Those of stat(2).
-    pub fn has_trash(&self, operation: Uuid) -> Result<bool, VolumeError> {
-        match statat(
-            &self.trash,
-            operation.to_string(),
-            AtFlags::SYMLINK_NOFOLLOW,
-        ) {
-            Ok(_) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(errno) => Err(on(TRASH, "stat")(errno)),
-        }
+        let mut own = Vec::new();
+        // Read, not guessed: the reclaimer leaves gaps in the numbers.
+        self.each_in_trash(|name| {
+            if operation_of(name) == Some(operation) {
+                own.push(name.to_owned());
+            }
+            true
+        })
+        .map_err(|fault| TreeError::new(fault, Vec::new()))?;
+        own.iter()
+            .try_for_each(|name| self.destroy_trash(name, control))
     }
 
     /// Destroys what is under `name` in the trash. Harmless to repeat.
@@ -83,23 +90,24 @@ impl OpenVolume {
         remove_tree(self.trash.as_fd(), name, control)
     }
 
-    /// The names in the trash, a few hundred at most.
+    /// Shows `visit` the names in the trash, until it answers false. It may destroy what it is shown.
     ///
     /// # Errors
     /// Those of the calls.
-    pub fn some_trash(&self) -> Result<Vec<CString>, VolumeError> {
-        let failed = on(TRASH, "getdents64");
-        let directory = crate::tree::open::open_directory(&self.trash, c".").map_err(&failed)?;
-        let mut names = Vec::new();
-        let batch = Dirents::default().batch(directory.as_fd(), |name, _| {
-            names.push(name.to_owned());
-            Ok(())
-        });
-        match batch {
-            Ok(_) => Ok(names),
-            Err((crate::tree::Fault::System(_, errno), _)) => Err(failed(errno)),
-            Err(_) => Ok(names),
+    pub fn each_in_trash(&self, mut visit: impl FnMut(&CStr) -> bool) -> Result<(), Fault> {
+        let failed = |errno| Fault::System("open", errno);
+        // A handle of its own: the shared one's position is everybody's.
+        let directory = open_directory(&self.trash, c".").map_err(failed)?;
+        let mut dirents = Dirents::default();
+        let (mut on, mut more) = (true, true);
+        while on && more {
+            let batch = dirents.batch(directory.as_fd(), |name, _| {
+                on = on && visit(name);
+                Ok(())
+            });
+            more = batch.map_err(|(fault, _)| fault)?.is_some();
         }
+        Ok(())
     }
 
     fn move_to_trash(
@@ -108,27 +116,70 @@ impl OpenVolume {
         from: BorrowedFd<'_>,
         name: &str,
     ) -> Result<bool, VolumeError> {
-        let id = CString::new(operation.to_string()).unwrap_or_default();
+        let durable = || {
+            fsync(&self.trash)
+                .and_then(|()| fsync(from))
+                .map_err(on(TRASH, "fsync"))
+        };
         let mut number = 0_u32;
         loop {
             match statat(from, name, AtFlags::SYMLINK_NOFOLLOW) {
-                Err(Errno::NOENT) => return Ok(false),
+                // Perhaps moved by an earlier attempt, which only memory knows of.
+                Err(Errno::NOENT) => return durable().map(|()| false),
                 done => done.map_err(on(name, "stat"))?,
             };
-            let own = make_directory(&self.trash, &id, 0o700).map_err(on(TRASH, "mkdir"))?;
-            match rename_to_free(from, name, &own, &number.to_string()) {
-                Ok(()) => {
-                    fsync(&own)
-                        .and_then(|()| fsync(from))
-                        .map_err(on(TRASH, "fsync"))?;
-                    return Ok(true);
-                }
+            match rename_to_free(from, name, &self.trash, &trash_name(operation, number)) {
+                Ok(()) => return durable().map(|()| true),
                 // What an earlier attempt has left is still there.
                 Err(Errno::EXIST | Errno::NOTEMPTY) => number += 1,
-                // The reclaimer was just done with the directory: make it again.
+                // Another attempt was faster.
                 Err(Errno::NOENT) => {}
                 Err(errno) => return Err(on(name, "rename")(errno)),
             }
+        }
+    }
+}
+
+fn trash_name(operation: Uuid, number: u32) -> String {
+    match number {
+        0 => operation.to_string(),
+        more => format!("{operation}.{more}"),
+    }
+}
+
+/// The operation that has thrown away what is under `name` in the trash.
+#[must_use]
+pub fn operation_of(name: &CStr) -> Option<Uuid> {
+    let text = name.to_str().ok()?;
+    let id = match text.split_once('.') {
+        Some((id, number)) if number.parse::<u32>().is_ok_and(|n| n > 0) => id,
+        Some(_) => return None,
+        None => text,
+    };
+    // Uuid also reads other spellings; on disk there is one.
+    Uuid::parse_str(id)
+        .ok()
+        .filter(|read| read.to_string() == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_in_the_trash_tell_whose_they_are() {
+        let id = Uuid::from_u128(7);
+        for number in [0, 1, 23] {
+            let name = CString::new(trash_name(id, number)).unwrap_or_default();
+            assert_eq!(operation_of(&name), Some(id));
+        }
+        for name in [
+            c"x",
+            c".1",
+            c"00000000-0000-0000-0000-000000000007.x",
+            c"lost+found",
+        ] {
+            assert_eq!(operation_of(name), None, "{name:?}");
         }
     }
 }

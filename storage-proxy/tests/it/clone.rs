@@ -320,27 +320,6 @@ fn a_clone_that_is_asked_to_stop_stops() {
 }
 
 #[test]
-fn a_users_setuid_file_never_becomes_ours() {
-    // Only another user's process could try: files owned by somebody else, read by one who can't give them away.
-    if !is_root() {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let source = dir.path().join("source");
-    fs::create_dir(&source).unwrap();
-    fs::write(source.join("tool"), "x").unwrap();
-    chown(&source.join("tool"), 1234, 2345);
-    chmod(&source.join("tool"), 0o4755);
-    clone(&source, dir.path(), "copy", &Control::default()).unwrap();
-    let meta = fs::metadata(dir.path().join("copy/tool")).unwrap();
-    use std::os::unix::fs::MetadataExt as _;
-    assert_eq!(
-        (meta.uid(), meta.gid(), meta.mode() & 0o7777),
-        (1234, 2345, 0o4755)
-    );
-}
-
-#[test]
 fn a_socket_in_use_is_copied_as_a_socket() {
     let dir = tempfile::tempdir_in("/tmp").unwrap();
     let source = dir.path().join("s");

@@ -58,7 +58,8 @@ fn a_chain_of_1200_long_names_is_copied_counted_and_removed() {
         Usage {
             entries,
             bytes: 0,
-            disk_bytes: counted.disk_bytes
+            disk_bytes: counted.disk_bytes,
+            approximate: false,
         }
     );
     for tree in [&source, &copy] {

@@ -16,10 +16,27 @@ struct Mounted<'a>(&'a Path);
 impl<'a> Mounted<'a> {
     fn tmpfs(at: &'a Path, size: &str) -> Option<Self> {
         fs::create_dir(at).unwrap();
-        if mount(&["-t", "tmpfs", "-o", size, "none"], at) {
+        Self::try_at(&["-t", "tmpfs", "-o", size, "none"], at)
+    }
+
+    /// An ext4 in a file.
+    fn ext4(at: &'a Path, bytes: u64) -> Option<Self> {
+        fs::create_dir(at).unwrap();
+        let image = at.with_extension("ext4");
+        fs::File::create(&image).unwrap().set_len(bytes).unwrap();
+        let made = Command::new("mkfs.ext4").arg("-qF").arg(&image).output();
+        if !made.is_ok_and(|done| done.status.success()) {
+            eprintln!("NOT CHECKED: no mkfs.ext4 here, so nothing on a full ext4");
+            return None;
+        }
+        Self::try_at(&["-o", "loop", image.to_str().unwrap()], at)
+    }
+
+    fn try_at(arguments: &[&str], at: &'a Path) -> Option<Self> {
+        if mount(arguments, at) {
             return Some(Self(at));
         }
-        eprintln!("can't mount here: not tested");
+        eprintln!("NOT CHECKED: can't mount {arguments:?} here");
         None
     }
 }
@@ -27,6 +44,9 @@ impl<'a> Mounted<'a> {
 impl Drop for Mounted<'_> {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
+        // The directory that contains it could not be removed while this was mounted.
+        let _ = fs::remove_dir(self.0);
+        let _ = self.0.parent().map(fs::remove_dir);
     }
 }
 
@@ -149,4 +169,117 @@ async fn a_read_only_volume_is_read_and_says_so() {
             Some(failure) => assert!(failure.retryable, "{failure:?}"),
         }
     }
+}
+
+/// Leaves neither a block nor an inode, by files in `directory`.
+fn fill_up(directory: &Path) {
+    use std::io::Write as _;
+    let mut big = fs::File::create(directory.join("big")).unwrap();
+    while big.write_all(&[b'x'; 4096]).is_ok() {}
+    let _ = big.sync_all();
+    let mut number = 0;
+    let mut full = |make: &dyn Fn(std::path::PathBuf) -> bool| {
+        while make(directory.join(number.to_string())) {
+            number += 1;
+        }
+        number += 1;
+    };
+    full(&|path| fs::create_dir(path).is_ok());
+    full(&|path| fs::write(path, "x").is_ok());
+    rustix::fs::syncfs(fs::File::open(directory).unwrap()).unwrap();
+    full(&|path| fs::create_dir(path).is_ok());
+    full(&|path| fs::write(path, "x").is_ok());
+}
+
+async fn clears_and_purges_when_full(dir: tempfile::TempDir) {
+    let path = dir.path().join("v");
+    init(&path, "v").unwrap();
+    let rig = rig(dir);
+    let (source, vfolder, filler) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    for tree in [source, filler] {
+        fs::create_dir_all(rig.tree(tree)).unwrap();
+    }
+    for number in 0..40 {
+        fs::write(
+            rig.tree(source).join(number.to_string()),
+            vec![b'x'; 50_000],
+        )
+        .unwrap();
+    }
+    // A clone whose process died in the middle.
+    let (clone, operation) = (Work::Clone { source, vfolder }, Uuid::now_v7());
+    let record = serde_json::json!({ "spec": rig.spec(clone), "totals": null });
+    let volume = rig.volume.get().unwrap();
+    volume.write_journal(operation, &record).unwrap();
+    let staged = rig.root().join(format!("staging/{operation}/tree"));
+    fs::create_dir_all(&staged).unwrap();
+    fs::write(staged.join("0"), "half").unwrap();
+    fill_up(&rig.tree(filler));
+
+    let kind = |ended: vfolder_storage_proxy::task::Outcome| ended.failure.unwrap().kind;
+    let another = Uuid::now_v7();
+    for operation in [another, operation] {
+        let task = rig.tasks.run(operation, rig.spec(clone)).unwrap();
+        assert_eq!(kind(outcome(task).await), FailureKind::VolumeFull);
+        assert!(!rig.root().join(format!("staging/{operation}")).exists());
+    }
+    assert_eq!((rig.count("staging"), rig.count("trash")), (0, 0));
+    for operation in [another, operation] {
+        rig.tasks.forget(operation, "v").await.unwrap();
+    }
+    assert_eq!(rig.count("journal"), 0, "half-written entries, too");
+    let _ = fs::File::create(rig.tree(filler).join("again"));
+    fill_up(&rig.tree(filler));
+
+    let free = || rig.volume.get().unwrap().capacity().unwrap();
+    let before = free().available_inodes;
+    let (purge, work) = (Uuid::now_v7(), Work::Purge { vfolder: filler });
+    let ended = outcome(rig.tasks.run(purge, rig.spec(work)).unwrap()).await;
+    assert_eq!(ended.failure, None);
+    assert!(!rig.tree(filler).exists());
+    assert!(free().available_inodes > before);
+    // What there was no space for is noted once there is.
+    assert!(rig.root().join(format!("journal/{purge}")).exists());
+    assert!(rig.root().join(format!("journal/epochs/{filler}")).exists());
+    drop(volume);
+}
+
+#[tokio::test]
+async fn a_full_ext4_clears_itself_and_can_be_purged() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("v");
+    if let Some(_mounted) = Mounted::ext4(&path, 16 << 20) {
+        clears_and_purges_when_full(dir).await;
+    }
+}
+
+#[tokio::test]
+async fn a_volume_without_inodes_clears_itself_and_can_be_purged() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("v");
+    if let Some(_mounted) = Mounted::tmpfs(&path, "size=16m,nr_inodes=200") {
+        clears_and_purges_when_full(dir).await;
+    }
+}
+
+#[test]
+fn a_full_volume_can_be_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("v");
+    let Some(_mounted) = Mounted::ext4(&path, 8 << 20) else {
+        return;
+    };
+    init(&path, "v").unwrap();
+    let open = || {
+        let volume = Volume::new("v", &path, Holder::this(Uuid::new_v4()));
+        volume.get().map(drop).unwrap();
+    };
+    let holder = || fs::read_to_string(path.join("lock")).unwrap();
+    fill_up(&path);
+    open();
+    assert!(holder().contains(&format!("\"pid\":{}", std::process::id())));
+    // Made by an older version, or emptied by hand: no block to write into.
+    fs::File::create(path.join("lock")).unwrap();
+    fill_up(&path);
+    open();
 }

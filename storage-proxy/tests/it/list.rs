@@ -91,3 +91,32 @@ fn a_symlink_is_listed_and_never_listed_through() {
         );
     }
 }
+
+#[test]
+fn a_page_of_long_names_and_targets_stays_small() {
+    use std::os::unix::ffi::OsStringExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let target = "t/".repeat(1900);
+    let mut wanted = Vec::new();
+    for number in 0..1000 {
+        let mut name = vec![b'\xff'; 240];
+        name.extend(format!("{number:03}").bytes());
+        symlink(
+            &target,
+            dir.path().join(std::ffi::OsString::from_vec(name.clone())),
+        )
+        .unwrap();
+        wanted.push(CString::new(name).unwrap());
+    }
+    let root = TreeRoot::new(directory(dir.path()));
+    let first = root.list(&path(""), None, 1000, &Control::default());
+    let told = |name: &CString| name.to_string_lossy().len() + name.count_bytes();
+    let bytes: usize = first
+        .unwrap()
+        .entries
+        .iter()
+        .map(|entry| told(&entry.name) + entry.target.as_ref().unwrap().count_bytes())
+        .sum();
+    assert!((1 << 20..3 << 20).contains(&bytes), "{bytes}");
+    assert_eq!(all(dir.path(), "", 1000), wanted);
+}

@@ -11,7 +11,10 @@
 mod clone;
 mod crash;
 mod deep;
+mod ending;
+mod foreign;
 mod full;
+mod lanes;
 mod list;
 mod mkdir;
 mod oracle;

@@ -2,11 +2,14 @@
 
 use std::{
     fs::{self, File},
-    os::unix::fs::{PermissionsExt as _, symlink},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
     thread,
 };
 
-use rustix::fs::{IFlags, ioctl_setflags};
+use rustix::{
+    fs::{FallocateFlags, IFlags, fallocate, inotify, ioctl_setflags},
+    io::read,
+};
 use vfolder_storage_proxy::tree::Control;
 
 use crate::support::{clone, is_root, remove};
@@ -112,4 +115,31 @@ fn a_mount_point_in_a_tree_is_an_error_and_left_alone() {
         assert_eq!(failed.fault, vfolder_storage_proxy::tree::Fault::MountPoint);
     }
     remove(&tree, &Control::default()).unwrap();
+}
+
+#[test]
+fn real_blocks_are_given_back_by_steps_unless_another_name_has_them_too() {
+    const SIZE: u64 = 5 << 29;
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    let (huge, linked) = (tree.join("huge"), tree.join("linked"));
+    for path in [&huge, &linked] {
+        let file = File::create(path).unwrap();
+        let allocated = fallocate(&file, FallocateFlags::empty(), 0, SIZE);
+        if allocated.is_err() || file.metadata().unwrap().blocks() * 512 < SIZE {
+            eprintln!("NOT CHECKED: no room for real blocks, so not how a huge file is truncated");
+            return;
+        }
+    }
+    fs::hard_link(&linked, dir.path().join("other")).unwrap();
+    let changes = inotify::init(inotify::CreateFlags::NONBLOCK).unwrap();
+    inotify::add_watch(&changes, &huge, inotify::WatchFlags::MODIFY).unwrap();
+    remove(&tree, &Control::default()).unwrap();
+    assert!(
+        read(changes, &mut [0; 64][..]).unwrap() > 0,
+        "not truncated"
+    );
+    let other = fs::metadata(dir.path().join("other")).unwrap();
+    assert_eq!((other.len(), other.nlink()), (SIZE, 1));
 }

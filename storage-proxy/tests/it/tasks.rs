@@ -164,7 +164,7 @@ async fn a_running_task_can_be_cancelled_and_not_forgotten() {
         rig.tasks.forget(operation, "v").await,
         Err(Refused::TaskRunning)
     );
-    assert_eq!(rig.tasks.cancel(operation, "v").await, Ok(false));
+    assert_eq!(rig.tasks.cancel(operation, "v", vfolder).await, Ok(false));
     assert_eq!(
         outcome(task).await.failure.unwrap().kind,
         FailureKind::Cancelled
@@ -198,8 +198,8 @@ async fn of_cancel_and_publication_exactly_one_wins() {
             tokio::task::yield_now().await;
         }
         let (one, two) = tokio::join!(
-            rig.tasks.cancel(operation, "v"),
-            rig.tasks.cancel(operation, "v")
+            rig.tasks.cancel(operation, "v", vfolder),
+            rig.tasks.cancel(operation, "v", vfolder)
         );
         assert_eq!(one, two);
         let ended = outcome(task).await;
@@ -236,7 +236,7 @@ async fn what_does_not_run_is_cancelled_on_disk() {
             fs::create_dir_all(rig.tree(vfolder)).unwrap();
         }
         assert_eq!(
-            rig.tasks.cancel(operation, "v").await,
+            rig.tasks.cancel(operation, "v", vfolder).await,
             Ok(published),
             "{work:?}"
         );
@@ -247,9 +247,12 @@ async fn what_does_not_run_is_cancelled_on_disk() {
         assert_eq!(rig.tree(vfolder).exists(), tree_there);
         let _ = fs::remove_dir(rig.tree(vfolder));
     }
-    assert_eq!(rig.tasks.cancel(Uuid::now_v7(), "v").await, Ok(false));
     assert_eq!(
-        rig.tasks.cancel(Uuid::now_v7(), "w").await,
+        rig.tasks.cancel(Uuid::now_v7(), "v", Uuid::now_v7()).await,
+        Ok(false)
+    );
+    assert_eq!(
+        rig.tasks.cancel(Uuid::now_v7(), "w", Uuid::now_v7()).await,
         Err(Refused::VolumeUnknown("w".into()))
     );
 }

@@ -151,3 +151,72 @@ fn what_does_not_belong_on_a_volume_is_told_of() {
         assert_eq!((trash.id, trash.problem), (Some(operation), None));
     }
 }
+
+#[test]
+fn another_volume_of_the_same_name_is_not_taken_for_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("v");
+    let first = init(&path, "v").unwrap();
+    let waiting = volume(&path);
+    waiting.get().unwrap();
+    fs::rename(&path, dir.path().join("away")).unwrap();
+    let second = init(&path, "v").unwrap();
+    fs::write(path.join("journal/.left.part"), "theirs").unwrap();
+    let refused = waiting.get().unwrap_err().to_string();
+    assert!(refused.contains(&second.volume_id.to_string()), "{refused}");
+    assert!(path.join("journal/.left.part").exists(), "it was touched");
+    fs::rename(&path, dir.path().join("other")).unwrap();
+    fs::rename(dir.path().join("away"), &path).unwrap();
+    assert_eq!(*waiting.get().unwrap().description(), first);
+    drop(waiting);
+    let wanted = |id| volume(&path).with_id(Some(id)).get().map(drop);
+    assert!(wanted(second.volume_id).is_err());
+    wanted(first.volume_id).unwrap();
+}
+
+#[test]
+fn half_written_files_are_swept_when_a_volume_is_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    init(dir.path(), "v").unwrap();
+    let (operation, vfolder) = (Uuid::now_v7(), Uuid::now_v7());
+    fs::create_dir(dir.path().join("journal/epochs")).unwrap();
+    let parts = [
+        format!("journal/.{operation}.part"),
+        format!("journal/epochs/.{vfolder}.part"),
+    ];
+    for part in &parts {
+        fs::write(dir.path().join(part), "{").unwrap();
+    }
+    let kept = dir.path().join(format!("journal/{operation}"));
+    fs::write(&kept, "{}").unwrap();
+    volume(dir.path()).get().unwrap();
+    for part in &parts {
+        assert!(!dir.path().join(part).exists(), "{part}");
+    }
+    assert!(kept.exists());
+}
+
+#[test]
+fn a_directory_that_its_maker_left_half_made_is_put_right() {
+    let dir = tempfile::tempdir().unwrap();
+    init(dir.path(), "v").unwrap();
+    let vfolder = Uuid::now_v7();
+    let place = dir.path().join(tree_path(vfolder));
+    let between = [
+        place.parent().unwrap().parent().unwrap(),
+        place.parent().unwrap(),
+    ];
+    for directory in between {
+        fs::create_dir(directory).unwrap();
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    volume(dir.path())
+        .get()
+        .unwrap()
+        .prepare_place(vfolder)
+        .unwrap();
+    for directory in between {
+        let mode = fs::metadata(directory).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o711, "{}", directory.display());
+    }
+}

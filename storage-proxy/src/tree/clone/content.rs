@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::{
-    fs::{SeekFrom, copy_file_range, ftruncate, ioctl_ficlone, seek},
+    fs::{SeekFrom, copy_file_range, fstat, ftruncate, ioctl_ficlone, seek},
     io::{Errno, pread, pwrite},
 };
 
@@ -53,7 +53,9 @@ impl ContentCopier {
             control.bytes_done(meta.size);
             return Ok(());
         }
-        let sparse = meta.disk_bytes < meta.size;
+        // Of a small file its blocks tell. Of others not: attributes have blocks as well, and so has what is allocated and
+        // not written.
+        let sparse = meta.size > SMALL || meta.disk_bytes < meta.size;
         let mut at = 0;
         let mut end = meta.size;
         while at < end {
@@ -62,7 +64,12 @@ impl ContentCopier {
             } else {
                 Some((at, end))
             };
-            let Some((from, to)) = extent else { break };
+            let Some((from, to)) = extent else {
+                // A hole up to the end, which may be nearer than it was.
+                let now = Meta::from(fstat(source).map_err(looking("fstat"))?).size;
+                end = end.min(now).max(at);
+                break;
+            };
             let reached = self.copy_extent(source, target, from, to, control)?;
             if reached < to {
                 end = reached;

@@ -2,18 +2,20 @@
 
 use std::{
     ffi::CStr,
-    os::fd::{BorrowedFd, OwnedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, mknodat, openat, readlinkat, statat, symlinkat},
+    fs::{
+        AtFlags, FileType, Mode, OFlags, mknodat, openat, readlinkat, statat, symlinkat, unlinkat,
+    },
     io::Errno,
 };
 
 use super::{content::ContentCopier, links::Links};
 use crate::tree::{
     Control, Fault, FileKind, Meta,
-    attributes::AttributeReader,
+    attributes::AttributeCopier,
     error::{looking, system},
     open::{open_directory, open_regular},
 };
@@ -35,8 +37,8 @@ pub enum Copied {
 /// Copies entries; holds the buffers and what the filesystems have refused.
 #[derive(Debug)]
 pub struct EntryCopier {
-    /// Reads attributes.
-    pub attributes: AttributeReader,
+    /// Copies attributes.
+    pub attributes: AttributeCopier,
     content: ContentCopier,
     links: Links,
 }
@@ -44,7 +46,7 @@ pub struct EntryCopier {
 impl EntryCopier {
     pub fn new(links: Links) -> Self {
         Self {
-            attributes: AttributeReader::default(),
+            attributes: AttributeCopier::default(),
             content: ContentCopier::default(),
             links,
         }
@@ -108,8 +110,7 @@ impl EntryCopier {
         };
         self.content.copy(&source, &target, &meta, control)?;
         self.attributes
-            .of_open(&source, meta)?
-            .give_to_open(&target)?;
+            .copy_open(Some(source.as_fd()), target.as_fd(), &meta)?;
         self.links.remember(&meta, to, name)
     }
 
@@ -125,7 +126,6 @@ impl EntryCopier {
         if meta.kind != hint {
             return Err(Fault::Changed);
         }
-        let attributes = self.attributes.of_entry(from, name, meta)?;
         if self.links.link_known(&meta, to, name)? {
             return Ok(());
         }
@@ -151,7 +151,11 @@ impl EntryCopier {
             Err(Errno::EXIST) => return Ok(()), // see `Links::link_known`
             done => done.map_err(system("mknodat"))?,
         }
-        attributes.give_to_entry(to, name)?;
+        if let Err(fault) = self.attributes.copy_entry(from, to, name, &meta) {
+            // It may have vanished or changed: half of it must not pass for a copy.
+            let _ = unlinkat(to, name, AtFlags::empty());
+            return Err(fault);
+        }
         self.links.remember(&meta, to, name)
     }
 }

@@ -18,7 +18,6 @@ use super::{
 };
 use crate::tree::{
     Control, Fault, FileKind, Meta, TreeError,
-    attributes::Attributes,
     descent::{Descent, duplicate},
     dirents::Dirents,
     error::{looking, system},
@@ -85,7 +84,8 @@ struct Walk<'a> {
 
 /// A directory that is being copied.
 struct Frame {
-    attributes: Attributes,
+    /// As it was before anything was read: reading changes the access time.
+    meta: Meta,
     /// Directories of the last batch, yet to be entered.
     pending: Vec<CString>,
     reading: Reading,
@@ -104,7 +104,7 @@ impl Walk<'_> {
         let root = self
             .source
             .current()
-            .and_then(|directory| describe(&mut self.copier, directory));
+            .and_then(|directory| describe(directory));
         let root = root.map_err(|fault| self.error(fault, c""))?;
         self.frames.push(Frame::new(root));
         while let Some(frame) = self.frames.last_mut() {
@@ -192,8 +192,8 @@ impl Walk<'_> {
             done => done.map_err(system("mkdirat"))?,
         }
         let target = open_directory(to, name).map_err(system("open"))?;
-        let attributes = describe(&mut self.copier, source.as_fd())?;
-        self.enter(name, source, target, attributes)
+        let meta = describe(source.as_fd())?;
+        self.enter(name, source, target, meta)
     }
 
     fn enter(
@@ -201,18 +201,26 @@ impl Walk<'_> {
         name: &CStr,
         source: OwnedFd,
         target: OwnedFd,
-        attributes: Attributes,
+        meta: Meta,
     ) -> Result<(), Fault> {
         self.source.enter(name.to_owned(), source)?;
         self.target.enter(name.to_owned(), target)?;
-        self.frames.push(Frame::new(attributes));
+        self.frames.push(Frame::new(meta));
         Ok(())
     }
 
     /// Nothing will be made in the current directory any more: it gets its owner, mode and times.
     fn complete(&mut self) -> Result<(), Fault> {
         if let Some(frame) = self.frames.pop() {
-            frame.attributes.give_to_open(self.target.current()?)?;
+            let source = match self.source.current() {
+                // Removed meanwhile.
+                Err(Fault::Gone) => None,
+                found => Some(found?),
+            };
+            let target = self.target.current()?;
+            self.copier
+                .attributes
+                .copy_open(source, target, &frame.meta)?;
             self.control.entry_done();
         }
         self.source.leave();
@@ -222,17 +230,15 @@ impl Walk<'_> {
 }
 
 impl Frame {
-    fn new(attributes: Attributes) -> Self {
+    fn new(meta: Meta) -> Self {
         Self {
-            attributes,
+            meta,
             pending: Vec::new(),
             reading: Reading::On,
         }
     }
 }
 
-/// Before anything is read: reading changes the access time.
-fn describe(copier: &mut EntryCopier, directory: BorrowedFd<'_>) -> Result<Attributes, Fault> {
-    let meta = Meta::from(fstat(directory).map_err(looking("fstat"))?);
-    copier.attributes.of_open(directory, meta)
+fn describe(directory: BorrowedFd<'_>) -> Result<Meta, Fault> {
+    fstat(directory).map(Meta::from).map_err(looking("fstat"))
 }

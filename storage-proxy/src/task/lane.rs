@@ -1,0 +1,115 @@
+//! What each volume has for itself, so that one that hangs doesn't hold up the others: threads, turns and locks.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
+use uuid::Uuid;
+
+use super::{Refused, reclaim::Reclaimer};
+use crate::volume::{OpenVolume, Volume, VolumeError};
+
+/// Threads at most that look at one volume at once, tasks at work not counted.
+pub const LOOKS: usize = 32;
+
+/// A volume and how many tasks may work on it at once.
+#[derive(Debug)]
+pub struct VolumeConfig {
+    /// The volume.
+    pub volume: Arc<Volume>,
+    /// How many tasks at once copy, and how many destroy.
+    pub max_tasks: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub volume: Arc<Volume>,
+    /// Held while what is on disk of a task that doesn't run is looked at and removed.
+    pub sweeping: Mutex<()>,
+    pub reclaimer: Reclaimer,
+    copies: Arc<Semaphore>,
+    destructions: Arc<Semaphore>,
+    looks: Arc<Semaphore>,
+}
+
+/// What takes long, and so takes turns: each kind with its own, so that giving space back never queues behind what needs
+/// it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Long {
+    /// Copying a tree.
+    Copy,
+    /// Destroying one.
+    Destroy,
+}
+
+impl Lane {
+    pub fn new(config: VolumeConfig, busy: impl Fn(Uuid) -> bool + Send + Sync + 'static) -> Self {
+        let VolumeConfig { volume, max_tasks } = config;
+        let turns = || Arc::new(Semaphore::new(max_tasks.clamp(1, Semaphore::MAX_PERMITS)));
+        Self {
+            reclaimer: Reclaimer::start(Arc::clone(&volume), busy),
+            volume,
+            sweeping: Mutex::default(),
+            copies: turns(),
+            destructions: turns(),
+            looks: Arc::new(Semaphore::new(LOOKS)),
+        }
+    }
+
+    /// Waits for a turn; nothing only when the process ends.
+    pub async fn turn(&self, long: Long) -> Option<OwnedSemaphorePermit> {
+        let turns = match long {
+            Long::Copy => &self.copies,
+            Long::Destroy => &self.destructions,
+        };
+        Arc::clone(turns).acquire_owned().await.ok()
+    }
+
+    /// Runs `look` on a thread that may block; waits while too many of this volume's do.
+    ///
+    /// # Errors
+    /// [`Refused::Internal`] if it panicked.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Volume) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        let permit = Arc::clone(&self.looks).acquire_owned().await.ok();
+        self.work(move |volume| {
+            // Given back by the thread: whoever asked may have gone away by then.
+            let _permit = permit;
+            look(volume)
+        })
+        .await
+    }
+
+    /// Runs `work`, for which there is a turn, on a thread that may block.
+    ///
+    /// # Errors
+    /// [`Refused::Internal`] if it panicked.
+    pub async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Volume) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        let volume = Arc::clone(&self.volume);
+        let done = spawn_blocking(move || work(&volume)).await;
+        done.map_err(|panic| {
+            tracing::error!(volume = self.volume.name(), %panic, "work on a volume has panicked");
+            Refused::Internal
+        })
+    }
+
+    /// As [`Lane::look`], with the volume as it is now.
+    ///
+    /// # Errors
+    /// [`Refused::Volume`], [`Refused::Internal`].
+    pub async fn on_volume<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&OpenVolume) -> Result<T, VolumeError> + Send + 'static,
+    ) -> Result<T, Refused> {
+        self.look(|volume| volume.get().and_then(|volume| look(&volume)))
+            .await?
+            .map_err(Refused::from)
+    }
+}

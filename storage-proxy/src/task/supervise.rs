@@ -1,0 +1,156 @@
+//! A task from its start to its end.
+//!
+//! What is quick is done at once: an empty tree, a look whether an earlier life has published, a tree's way into the
+//! trash. Only copying and destroying wait for a turn.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{
+    End, Epochs, Failure, FailureKind, Outcome,
+    lane::{Lane, Long},
+    leftovers::{Hint, discard_unpublished},
+    phase::Stop,
+    registry::Inner,
+    running::Running,
+    work::{Interrupted, Step, begin, go_on},
+};
+use crate::{
+    tree::Progress,
+    volume::{OpenVolume, Volume, VolumeError},
+};
+
+impl Inner {
+    pub async fn supervise(self: Arc<Self>, operation: Uuid, running: Arc<Running>) {
+        let name = running.spec.volume.clone();
+        let lane = self.lane(&name).ok();
+        let end = match lane {
+            Some(lane) => self.work_off(lane, operation, &running).await,
+            None => End::Suspended,
+        };
+        tracing::info!(%operation, volume = name, work = ?running.spec.work, ?end, "task ended");
+        {
+            let mut slots = self.slots();
+            match &end {
+                End::Outcome(outcome) => {
+                    slots.end(operation, Some(running.spec.clone()), outcome.clone());
+                }
+                End::ArgumentsDiffer | End::Suspended => slots.remove(operation),
+            }
+        }
+        if let Some(lane) = lane {
+            lane.reclaimer.wake();
+        }
+        running.end.send_replace(Some(end));
+    }
+
+    async fn work_off(&self, lane: &Lane, operation: Uuid, running: &Arc<Running>) -> End {
+        let stage = |long| Stage {
+            operation,
+            task: Arc::clone(running),
+            epochs: Arc::clone(&self.epochs),
+            long,
+        };
+        let mut next = stage(None);
+        let done = loop {
+            let turn = match next.long {
+                None => None,
+                Some(long) => tokio::select! {
+                    turn = lane.turn(long) => turn,
+                    // Its end still has to be made of what it has left.
+                    () = running.stop.cancelled() => None,
+                },
+            };
+            let done = match turn {
+                Some(_) => lane.work(|volume| next.perform(volume)).await,
+                None => lane.look(|volume| next.perform(volume)).await,
+            };
+            match done {
+                Ok(Next::Turn(long)) => next = stage(Some(long)),
+                Ok(Next::End(end)) => break Ok(end),
+                Err(panicked) => break Err(panicked),
+            }
+        };
+        done.unwrap_or_else(|panicked| {
+            let failure = Failure::passing(FailureKind::Internal, panicked.to_string());
+            failed(running, failure)
+        })
+    }
+}
+
+/// What of a task is done in one go, on a thread that may block.
+struct Stage {
+    operation: Uuid,
+    task: Arc<Running>,
+    epochs: Arc<Epochs>,
+    /// Nothing: what comes before.
+    long: Option<Long>,
+}
+
+enum Next {
+    /// There is more, which takes long.
+    Turn(Long),
+    End(End),
+}
+
+impl Stage {
+    fn perform(self, volume: &Volume) -> Next {
+        let task = &*self.task;
+        let open = match volume.get() {
+            Ok(open) => open,
+            Err(error) => return Next::End(failed(task, error.into())),
+        };
+        let interrupted = match task.phase.stopping() {
+            Some(stop) => Interrupted::Stopped(stop),
+            None => match self.step(&open) {
+                Ok(Step::Done(progress)) => return Next::End(succeeded(progress)),
+                Ok(Step::Long(long)) => return Next::Turn(long),
+                Err(interrupted) => interrupted,
+            },
+        };
+        Next::End(match interrupted {
+            Interrupted::ArgumentsDiffer => End::ArgumentsDiffer,
+            Interrupted::Stopped(Stop::Suspend) => End::Suspended,
+            Interrupted::Stopped(Stop::Cancel) => self.cancelled(&open),
+            Interrupted::Failed(failure) => match (failure.kind, volume.get()) {
+                // What looks like an I/O error may be the volume that went away.
+                (FailureKind::IoError, Err(gone)) => failed(task, gone.into()),
+                _ => failed(task, failure),
+            },
+        })
+    }
+
+    fn step(&self, volume: &OpenVolume) -> Result<Step, Interrupted> {
+        match self.long {
+            None => begin(volume, self.operation, &self.task, &self.epochs),
+            Some(_) => go_on(volume, self.operation, &self.task),
+        }
+    }
+
+    /// An earlier life may have published: then the wish came too late, whatever this life has done so far.
+    fn cancelled(&self, volume: &OpenVolume) -> End {
+        let (task, hint) = (&*self.task, Hint::Work(self.task.spec.work));
+        match discard_unpublished(volume, self.operation, hint, &task.cleanup) {
+            Ok(Some(progress)) => succeeded(progress),
+            Ok(None) => failed(task, Failure::cancelled()),
+            // The process ends; the wish will be repeated.
+            Err(VolumeError::Tree(error)) if error.is_cancelled() => End::Suspended,
+            Err(error) => failed(task, error.into()),
+        }
+    }
+}
+
+fn succeeded(progress: Progress) -> End {
+    End::Outcome(Outcome {
+        progress,
+        failure: None,
+    })
+}
+
+fn failed(task: &Running, failure: Failure) -> End {
+    End::Outcome(Outcome {
+        progress: task.control.progress(),
+        failure: Some(failure),
+    })
+}

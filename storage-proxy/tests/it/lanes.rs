@@ -1,0 +1,122 @@
+//! Who waits for whom: nobody for another volume's disks, and only long work for a turn.
+
+use std::{
+    fs,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use tokio::time::timeout;
+use tonic::Request;
+use uuid::Uuid;
+use vfolder_common::token::SharedSecret;
+use vfolder_proto::storage::{
+    HandshakeRequest, StorageVolumeState, storage_service_server::StorageService as _,
+};
+use vfolder_storage_proxy::{
+    grpc::Storage,
+    task::{LOOKS, TaskSpec, Tasks, VolumeConfig, Work},
+    volume::{Holder, Volume, init, tree_path},
+};
+
+use crate::tasks::outcome;
+
+fn two_volumes(dir: &tempfile::TempDir, max_tasks: usize) -> Tasks {
+    let holder = Holder::this(Uuid::new_v4());
+    let open = |name: &str| {
+        init(&dir.path().join(name), name).unwrap();
+        let volume = Volume::new(name, dir.path().join(name), holder.clone());
+        volume.open_at_start().unwrap();
+        VolumeConfig {
+            volume: Arc::new(volume),
+            max_tasks,
+        }
+    };
+    Tasks::new(vec![open("v"), open("w")])
+}
+
+fn spec(volume: &str, work: Work) -> TaskSpec {
+    TaskSpec {
+        volume: volume.into(),
+        epoch: 1,
+        work,
+    }
+}
+
+#[tokio::test]
+async fn a_volume_that_hangs_does_not_stop_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let tasks = two_volumes(&dir, 1);
+    // Each look ends when its sender is dropped.
+    let mut hanging = Vec::new();
+    for _ in 0..2 * LOOKS {
+        let (end, ended) = mpsc::channel::<()>();
+        hanging.push(end);
+        let tasks = tasks.clone();
+        tokio::spawn(async move { tasks.look("v", move |_| ended.recv().is_ok()).await });
+    }
+    let (stuck, vfolder) = (Uuid::now_v7(), Uuid::now_v7());
+    for operation in [stuck, Uuid::now_v7()] {
+        let tasks = tasks.clone();
+        tokio::spawn(async move { tasks.cancel(operation, "v", vfolder).await });
+    }
+    let _waiting = tasks.run(Uuid::now_v7(), spec("v", Work::Create { vfolder }));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+
+    let others = async {
+        let made = tasks.run(Uuid::now_v7(), spec("w", Work::Create { vfolder }));
+        assert_eq!(outcome(made.unwrap()).await.failure, None);
+        let (operation, other) = (Uuid::now_v7(), Uuid::now_v7());
+        assert_eq!(tasks.cancel(operation, "w", other).await, Ok(false));
+        let secret = SharedSecret::new(b"0123456789abcdef0123456789abcdef").unwrap();
+        let storage = Storage::new(tasks.clone(), Arc::new(secret), Uuid::new_v4());
+        let nonce = "n".to_owned();
+        let answer = storage.handshake(Request::new(HandshakeRequest { nonce }));
+        let volumes = answer.await.unwrap().into_inner().volumes;
+        let states: Vec<_> = volumes
+            .iter()
+            .map(|one| (one.name.as_str(), one.state()))
+            .collect();
+        let (bad, good) = (StorageVolumeState::Unavailable, StorageVolumeState::Serving);
+        assert_eq!(states, [("v", bad), ("w", good)]);
+        assert!(volumes[0].message.contains("has not answered"));
+    };
+    timeout(Duration::from_secs(15), others).await.unwrap();
+    drop(hanging);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_copy_waits_for_a_turn() {
+    let dir = tempfile::tempdir().unwrap();
+    let tasks = two_volumes(&dir, 1);
+    let at = |vfolder| dir.path().join("v").join(tree_path(vfolder));
+    let (source, other, published) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
+    fs::create_dir_all(at(source)).unwrap();
+    for number in 0..20_000 {
+        fs::write(at(source).join(number.to_string()), "").unwrap();
+    }
+    for vfolder in [other, published] {
+        fs::create_dir_all(at(vfolder).join("sub")).unwrap();
+    }
+    let clone = |vfolder| spec("v", Work::Clone { source, vfolder });
+    let mut long = tasks.run(Uuid::now_v7(), clone(Uuid::now_v7())).unwrap();
+    while long.progress().entries_done == 0 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    for work in [
+        Work::Purge { vfolder: other },
+        Work::Clone {
+            source,
+            vfolder: published,
+        },
+    ] {
+        let quick = tasks.run(Uuid::now_v7(), spec("v", work)).unwrap();
+        let ended = tokio::select! {
+            ended = outcome(quick) => ended,
+            _ = long.end() => panic!("{work:?} has waited for the clone"),
+        };
+        assert_eq!(ended.failure, None);
+    }
+    assert!(!at(other).exists());
+}
