@@ -266,3 +266,33 @@ async fn watch_health(ctx: Context, health: HealthReporter) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use prost_reflect::DescriptorPool;
+
+    use super::*;
+
+    #[test]
+    fn every_served_rpc_has_a_rule() {
+        let rules = rules().unwrap();
+        let mut pool = DescriptorPool::new();
+        for set in DESCRIPTORS {
+            pool.decode_file_descriptor_set(set).unwrap();
+        }
+        let mut served = 0;
+        for name in SERVED {
+            for method in pool.get_service_by_name(name).unwrap().methods() {
+                let path = format!("/{name}/{}", method.name());
+                assert!(rules.get(&path).is_some(), "{path}");
+                served += 1;
+            }
+        }
+        assert_eq!(rules.iter().count(), served);
+        // What is public says nothing about any vfolder.
+        let public = rules.iter().filter(|r| r.public);
+        assert!(public.map(|r| &r.path).all(|p| p.starts_with("/grpc.")));
+    }
+}

@@ -31,7 +31,7 @@ pub use engine::Engine;
 pub use place::{Place, ROOT_VARIABLE, make_root};
 pub use process::Service;
 pub use refused::{assert_field_refused, assert_refused, reason_of, refused_fields};
-pub use system::{Settings, System, SystemBuilder, Volume};
+pub use system::{Certificates, Settings, System, SystemBuilder, Volume};
 pub use tokens::Tokens;
 pub use tree::{assert_same_tree, count_entries, fill, tree_path};
 pub use user::{User, operation_metadata};

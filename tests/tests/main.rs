@@ -26,6 +26,7 @@ mod requests;
 mod schema;
 mod staged;
 mod time;
+mod tls;
 mod visibility;
 mod volumes;
 mod watch;

@@ -7,4 +7,4 @@ mod settings;
 
 pub use builder::SystemBuilder;
 pub use running::System;
-pub use settings::{Settings, Volume};
+pub use settings::{Certificates, Settings, Volume};

@@ -28,6 +28,30 @@ pub struct Settings {
     pub auth: String,
     /// Log filter of both.
     pub log: String,
+    /// The storage-proxy's certificates: `[tls]`.
+    pub storage_tls: Option<Certificates>,
+    /// What the manager shows to it: `[storage.tls]`, and https.
+    pub manager_tls: Option<Certificates>,
+}
+
+/// PEM files.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    /// The certificate.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The authority that the other side's certificate comes from.
+    pub ca: PathBuf,
+}
+
+impl Certificates {
+    fn section(&self, name: &str) -> String {
+        format!(
+            "[{name}]\ncert_file = {:?}\nkey_file = {:?}\nca_file = {:?}\n",
+            self.cert, self.key, self.ca
+        )
+    }
 }
 
 impl Default for Settings {
@@ -40,6 +64,8 @@ impl Default for Settings {
             max_tasks: 4,
             auth: String::new(),
             log: "info".into(),
+            storage_tls: None,
+            manager_tls: None,
         }
     }
 }
@@ -69,6 +95,9 @@ impl Settings {
                 self.max_tasks
             );
         }
+        if let Some(certificates) = &self.storage_tls {
+            text += &certificates.section("tls");
+        }
         text
     }
 
@@ -87,8 +116,14 @@ impl Settings {
             mount_ttl,
             auth,
             log,
+            manager_tls,
             ..
         } = self;
+        let (host, tls) = match manager_tls {
+            Some(certificates) => ("https://localhost", certificates.section("storage.tls")),
+            None => ("http://127.0.0.1", String::new()),
+        };
+        let storage_port = storage_proxy.port();
         let Facts {
             database_url,
             caller_secret,
@@ -108,7 +143,7 @@ hs256_secret_file = "{}"
 [storage]
 secret_file = "{}"
 [[storage.proxies]]
-address = "http://{storage_proxy}"
+address = "{host}:{storage_port}"
 volumes = [{}]
 [trash]
 retention = "{retention}"
@@ -117,7 +152,7 @@ default_ttl = "{mount_ttl}"
 [operations]
 lease = "{lease}"
 tick = "{tick}"
-"#,
+{tls}"#,
             caller_secret.display(),
             storage_secret.display(),
             volumes.join(", ")

@@ -68,8 +68,11 @@ impl ContentCopier {
                 // A hole up to the end, which may be nearer than it was.
                 let now = Meta::from(fstat(source).map_err(looking("fstat"))?).size;
                 end = end.min(now).max(at);
+                control.bytes_done(end - at);
                 break;
             };
+            // A hole is done as soon as it is passed, as the totals count it too.
+            control.bytes_done(from - at);
             let reached = self.copy_extent(source, target, from, to, control)?;
             if reached < to {
                 end = reached;
