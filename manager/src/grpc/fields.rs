@@ -35,7 +35,7 @@ pub fn optional_id(field: &str, text: &str, fields: &mut Fields) -> Option<Id> {
     }
 }
 
-/// An operation's name: "operations/<id>".
+/// An operation's name: `operations/<id>`.
 pub fn operation_name(field: &str, text: &str, fields: &mut Fields) -> Option<Id> {
     let parsed = text
         .strip_prefix("operations/")

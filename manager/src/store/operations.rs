@@ -90,7 +90,7 @@ impl Operation {
         }
     }
 
-    /// "operations/<id>".
+    /// `operations/<id>`.
     #[must_use]
     pub fn name(&self) -> String {
         name(self.id)
@@ -109,7 +109,7 @@ impl Operation {
     }
 }
 
-/// "operations/<id>".
+/// `operations/<id>`.
 #[must_use]
 pub fn name(id: Id) -> String {
     format!("operations/{id}")
