@@ -64,7 +64,10 @@ async fn a_caller_that_hangs_up_changes_no_verdict() {
         }
         fs::create_dir_all(rig.root().join(format!("staging/{operation}/tree"))).unwrap();
         let wish = rig.tasks.cancel(operation, "v", vfolder);
-        assert!(timeout(Duration::ZERO, wish).await.is_err());
+        // Hung up on at once; on a busy machine the answer may be there already, and then it is the true one.
+        if let Ok(answer) = timeout(Duration::ZERO, wish).await {
+            assert_eq!(answer, Ok(published));
+        }
         // Until the disk was asked nothing is known, and then the truth: never a verdict on trial.
         let again = loop {
             match rig.tasks.run(operation, rig.spec(work)) {
