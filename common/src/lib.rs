@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod error;
+pub mod fault;
 pub mod server;
 pub mod shutdown;
 pub mod telemetry;

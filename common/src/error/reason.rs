@@ -115,7 +115,7 @@ reasons! {
     /// A read-only grant, or one for another vfolder.
     GrantTooSmall = "GRANT_TOO_SMALL" => PermissionDenied,
     /// The vfolder has changed hands since the grant or the request was made.
-    GrantStale = "GRANT_STALE" => FailedPrecondition,
+    GrantStale = "GRANT_STALE" => Aborted,
     /// The task is running.
     TaskRunning = "TASK_RUNNING" => FailedPrecondition,
     /// A fault of ours; the log has the rest under the incident number.

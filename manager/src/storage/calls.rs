@@ -96,6 +96,7 @@ impl Proxy {
                     .map(|s| s.to_string())
                     .unwrap_or_default(),
                 vfolder_id,
+                source_epoch: 0,
             }),
             Kind::Purge => Task::PurgeTree(PurgeTree { vfolder_id }),
         };

@@ -11,11 +11,11 @@ use vfolder_common::{
     token::SharedSecret,
 };
 use vfolder_proto::storage::{
-    CancelTaskRequest, CancelTaskResponse, ForgetTaskRequest, ForgetTaskResponse,
-    GetTreeUsageRequest, GetTreeUsageResponse, GetVolumeRequest, GetVolumeResponse,
-    HandshakeRequest, HandshakeResponse, ListVolumeContentsRequest, ListVolumeContentsResponse,
-    RunTaskRequest, RunTaskResponse, StatTreeRequest, StatTreeResponse, StorageVolume,
-    run_task_request::Task, storage_service_server::StorageService,
+    CancelTaskRequest, CancelTaskResponse, FenceTreeRequest, FenceTreeResponse, ForgetTaskRequest,
+    ForgetTaskResponse, GetTreeUsageRequest, GetTreeUsageResponse, GetVolumeRequest,
+    GetVolumeResponse, HandshakeRequest, HandshakeResponse, ListVolumeContentsRequest,
+    ListVolumeContentsResponse, RunTaskRequest, RunTaskResponse, StatTreeRequest, StatTreeResponse,
+    StorageVolume, run_task_request::Task, storage_service_server::StorageService,
 };
 
 use super::{refuse, stream, volume};
@@ -159,6 +159,32 @@ impl StorageService for Storage {
         let forgotten = self.tasks.forget(operation, &request.volume).await;
         forgotten.map_err(|refused| refuse::by_tasks(&refused))?;
         Ok(Response::new(ForgetTaskResponse {}))
+    }
+
+    async fn fence_tree(
+        &self,
+        request: Request<FenceTreeRequest>,
+    ) -> Result<Response<FenceTreeResponse>, Status> {
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let vfolder = read_id(&mut fields, "vfolder_id", &request.vfolder_id);
+        if request.epoch < 0 {
+            fields.wrong("epoch", "must not be negative");
+        }
+        fields.finish()?;
+        let epochs = Arc::clone(self.tasks.epochs());
+        let fenced = self.blocking(&request.volume, move |volume| {
+            let by_volume = |error| refuse::by_volume(&error);
+            if volume.noted_epoch(vfolder).map_err(by_volume)? < request.epoch {
+                volume
+                    .note_epoch(vfolder, request.epoch)
+                    .map_err(by_volume)?;
+            }
+            epochs.raise(vfolder, request.epoch);
+            Ok(())
+        });
+        fenced.await?;
+        Ok(Response::new(FenceTreeResponse {}))
     }
 
     async fn get_tree_usage(

@@ -107,6 +107,7 @@ async fn a_vfolders_trees_are_made_used_copied_and_destroyed() {
     let clone = Task::CloneTree(CloneTree {
         source_id: id.clone(),
         vfolder_id: copy.to_string(),
+        source_epoch: 0,
     });
     let operation = Uuid::now_v7();
     let outcome = proxy.run(operation, clone.clone()).await.unwrap();
@@ -342,6 +343,7 @@ async fn it_stops_on_sigterm_and_remembers_after_a_restart() {
     let clone = Task::CloneTree(CloneTree {
         source_id: source.to_string(),
         vfolder_id: copy.to_string(),
+        source_epoch: 0,
     });
     let first = proxy.run(operation, clone.clone()).await.unwrap();
     let second_owner = serve(proxy.dir.path()).wait_with_output().unwrap();

@@ -1,0 +1,170 @@
+//! Fault points: places where a test makes a process die, stop or see an error.
+//!
+//! Around each durable step of an operation stands a [`point`]. In a debug build, the environment variable
+//! `VFOLDER_FAULTS` says what happens there; in a release build a point is nothing.
+//!
+//! ```text
+//! VFOLDER_FAULTS="clone.copied=kill@2,journal.write=ENOSPC"
+//! ```
+//!
+//! Comma-separated `name=action[@n]`. Actions: `kill` (SIGKILL to itself), `stop` (SIGSTOP to itself), or the name of an
+//! error that the point then returns: `EIO`, `ENOSPC`, `EDQUOT`, `EROFS`, `ESTALE`. With `@n` only the n-th passage through the
+//! point in the process's life is hit; without, every one. A name that isn't in the list given to [`init`] is refused at
+//! the start, so that a test can't wait for a point that no longer exists.
+
+/// Does what the environment says is to happen at `name`; mostly nothing.
+///
+/// # Errors
+/// The error that the environment asks for.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub fn point(_name: &'static str) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Reads the environment.
+///
+/// # Errors
+/// Never: there are no fault points in a release build.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub fn init(_points: &[&str]) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(debug_assertions)]
+pub use armed::{init, point};
+
+#[cfg(debug_assertions)]
+mod armed {
+    use std::{
+        collections::HashMap,
+        env, io,
+        str::FromStr,
+        sync::{
+            OnceLock,
+            atomic::{AtomicU64, Ordering},
+        },
+    };
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    const VARIABLE: &str = "VFOLDER_FAULTS";
+
+    static FAULTS: OnceLock<HashMap<String, Fault>> = OnceLock::new();
+
+    #[derive(Debug)]
+    struct Fault {
+        action: Action,
+        /// 0: every passage.
+        passage: u64,
+        passed: AtomicU64,
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Action {
+        Signal(Signal),
+        Error(rustix::io::Errno),
+    }
+
+    /// Reads the environment.
+    ///
+    /// # Errors
+    /// What in it can't be understood, or names none of `points`.
+    pub fn init(points: &[&str]) -> io::Result<()> {
+        let text = env::var(VARIABLE).unwrap_or_default();
+        let faults = parse(&text, points).map_err(|why| {
+            io::Error::new(io::ErrorKind::InvalidInput, format!("{VARIABLE}: {why}"))
+        })?;
+        if !faults.is_empty() {
+            tracing::warn!(faults = text, "fault points are armed");
+        }
+        // A second call, as tests in one process make, changes nothing.
+        let _ = FAULTS.set(faults);
+        Ok(())
+    }
+
+    /// Does what the environment says is to happen at `name`; mostly nothing.
+    ///
+    /// # Errors
+    /// The error that the environment asks for.
+    pub fn point(name: &'static str) -> io::Result<()> {
+        let Some(fault) = FAULTS.get().and_then(|faults| faults.get(name)) else {
+            return Ok(());
+        };
+        let passage = fault.passed.fetch_add(1, Ordering::SeqCst) + 1;
+        if fault.passage != 0 && fault.passage != passage {
+            return Ok(());
+        }
+        tracing::warn!(point = name, passage, action = ?fault.action, "fault");
+        match fault.action {
+            Action::Signal(signal) => kill_process(getpid(), signal).map_err(io::Error::from),
+            Action::Error(errno) => Err(errno.into()),
+        }
+    }
+
+    fn parse(text: &str, points: &[&str]) -> Result<HashMap<String, Fault>, String> {
+        let mut faults = HashMap::new();
+        for item in text.split(',').map(str::trim).filter(|i| !i.is_empty()) {
+            let (name, what) = item
+                .split_once('=')
+                .ok_or_else(|| format!("\"{item}\" is not name=action[@n]"))?;
+            if !points.contains(&name) {
+                return Err(format!(
+                    "there is no point \"{name}\"; there are: {}",
+                    points.join(", ")
+                ));
+            }
+            faults.insert(name.to_owned(), what.parse()?);
+        }
+        Ok(faults)
+    }
+
+    impl FromStr for Fault {
+        type Err = String;
+
+        fn from_str(text: &str) -> Result<Self, String> {
+            use rustix::io::Errno;
+            let (action, passage) = text.split_once('@').unwrap_or((text, "0"));
+            Ok(Self {
+                action: match action {
+                    "kill" => Action::Signal(Signal::KILL),
+                    "stop" => Action::Signal(Signal::STOP),
+                    "EIO" => Action::Error(Errno::IO),
+                    "ENOSPC" => Action::Error(Errno::NOSPC),
+                    "EDQUOT" => Action::Error(Errno::DQUOT),
+                    "EROFS" => Action::Error(Errno::ROFS),
+                    "ESTALE" => Action::Error(Errno::STALE),
+                    other => return Err(format!("no action \"{other}\"")),
+                },
+                passage: passage
+                    .parse()
+                    .map_err(|_| format!("\"{passage}\" is no number of a passage"))?,
+                passed: AtomicU64::new(0),
+            })
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        #![allow(clippy::unwrap_used, reason = "tests")]
+
+        use super::*;
+
+        #[test]
+        fn a_point_that_does_not_exist_can_not_be_armed() {
+            let points = ["clone.copied"];
+            assert!(parse("", &points).unwrap().is_empty());
+            let armed = parse("clone.copied=EIO@2", &points).unwrap();
+            assert_eq!(armed["clone.copied"].passage, 2);
+            for wrong in [
+                "clone.copied",
+                "clone.gone=kill",
+                "clone.copied=burn",
+                "clone.copied=kill@x",
+            ] {
+                assert!(parse(wrong, &points).is_err(), "{wrong}");
+            }
+        }
+    }
+}
