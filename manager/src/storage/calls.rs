@@ -125,6 +125,7 @@ impl Proxy {
             operation_id: operation.id.to_string(),
             volume: operation.volume.clone(),
             vfolder_id: operation.vfolder_id.to_string(),
+            epoch: operation.epoch,
         };
         // Without a timeout of ours: it answers when what was staged is out of sight.
         let answer = self

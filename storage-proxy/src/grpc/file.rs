@@ -20,7 +20,7 @@ use super::{
     storage::{StopOnDrop, no_tree},
 };
 use crate::{
-    task::Tasks,
+    task::{Stay, Tasks},
     tree::{Control, Entry, Fault, FileKind, Meta, RelativePath, TreeRoot},
 };
 
@@ -42,24 +42,32 @@ impl Files {
         Self { tasks }
     }
 
-    /// Runs `work` on the root of the granted tree, on a thread that may block.
+    /// Runs `work` in the granted tree, on a thread that may block. `control` is stopped when somebody else gets the tree
+    /// meanwhile.
     async fn in_tree<T: Send + 'static>(
         &self,
         grant: Grant,
+        stay: Stay,
+        control: Arc<Control>,
         work: impl FnOnce(&TreeRoot) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let (name, epochs) = (grant.volume.clone(), Arc::clone(self.tasks.epochs()));
+        let by_tasks = |refused| refuse::by_tasks(&refused);
+        let fences = self.tasks.fences(&grant.volume).map_err(by_tasks)?;
+        let name = grant.volume.clone();
         let done = self.tasks.look(&name, move |volume| {
             let by_volume = |error| refuse::by_volume(&error);
             let volume = volume.get().map_err(by_volume)?;
-            let current = epochs.current(&volume, grant.vfolder).map_err(by_volume)?;
-            if grant.epoch < current {
-                return Err(stale(&grant, current));
-            }
+            let guard = fences
+                .enter(&volume, grant.vfolder, stay, grant.epoch, control)
+                .map_err(|error| refuse::by_fence(&error))?;
             let tree = volume.tree(grant.vfolder).map_err(by_volume)?;
-            work(&tree.ok_or_else(|| no_tree(grant.vfolder))?)
+            let done = work(&tree.ok_or_else(|| no_tree(grant.vfolder))?);
+            done.map_err(|refusal| match guard.is_cut() {
+                true => cut_off(grant.vfolder),
+                false => refusal,
+            })
         });
-        done.await.map_err(|refused| refuse::by_tasks(&refused))?
+        done.await.map_err(by_tasks)?
     }
 }
 
@@ -96,7 +104,8 @@ impl FileService for Files {
         let control = Arc::new(Control::default());
         let _stop = StopOnDrop(Arc::clone(&control));
         let vfolder = grant.vfolder;
-        let listed = self.in_tree(grant, move |tree| {
+        let work = Arc::clone(&control);
+        let listed = self.in_tree(grant, Stay::Reading, work, move |tree| {
             let page = tree.list(&path, after.as_deref(), size, &control);
             let page = page.map_err(|fault| refuse::by_fault(fault, &path.to_string()))?;
             let next = page
@@ -129,7 +138,7 @@ impl FileService for Files {
         fields.finish()?;
         let path = path.unwrap_or_else(RelativePath::root);
         let parents = request.parents;
-        let made = self.in_tree(grant, move |tree| {
+        let made = self.in_tree(grant, Stay::Writing, Arc::default(), move |tree| {
             if path.is_root() && parents {
                 return root_entry(tree, &path);
             }
@@ -163,10 +172,9 @@ fn granted(extensions: &Extensions, vfolder_id: &str, mode: GrantMode) -> Result
     Ok(grant.clone())
 }
 
-fn stale(grant: &Grant, current: i64) -> Refusal {
+fn cut_off(vfolder: Uuid) -> Refusal {
     let text = format!(
-        "the vfolder has changed hands since the request was admitted (epoch {}, now {current}); look at its status and try again",
-        grant.epoch
+        "the vfolder {vfolder} has changed hands while this was under way; look at its status, and try again"
     );
     Refusal::new(Reason::GrantStale, text)
 }

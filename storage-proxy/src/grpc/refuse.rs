@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use vfolder_common::error::{Reason, Refusal};
 
 use crate::{
-    task::{FailureKind, Refused},
+    task::{EnterError, FailureKind, Refused},
     tree::{Fault, TreeError},
     volume::VolumeError,
 };
@@ -25,7 +25,7 @@ pub fn by_volume(error: &VolumeError) -> Refusal {
             Refusal::new(Reason::TreeUnsupported, text)
         }
         VolumeError::Tree(error) => by_tree(error),
-        VolumeError::Journal(..) => Refusal::new(Reason::IoError, text),
+        VolumeError::Journal(..) | VolumeError::Note(_) => Refusal::new(Reason::IoError, text),
         VolumeError::System { errno, .. } => Refusal::new(of_errno(*errno), text),
     }
 }
@@ -41,11 +41,19 @@ pub fn by_tasks(refused: &Refused) -> Refusal {
             name,
             "not configured here",
         ),
-        Refused::Stopping | Refused::Deciding => {
+        Refused::Stopping | Refused::Deciding | Refused::Occupied(_) => {
             Refusal::new(Reason::VolumeUnavailable, text).with_retry(RETRY)
         }
         Refused::Internal => Refusal::internal(refused),
         Refused::Volume(error) => by_volume(error),
+    }
+}
+
+/// Of somebody who would come into a tree.
+pub fn by_fence(error: &EnterError) -> Refusal {
+    match error {
+        EnterError::Stale { .. } => Refusal::new(Reason::GrantStale, error.to_string()),
+        EnterError::Volume(error) => by_volume(error),
     }
 }
 
@@ -86,6 +94,7 @@ pub fn reason(kind: FailureKind) -> Reason {
         FailureKind::TreeUnsupported => Reason::TreeUnsupported,
         FailureKind::FilePermission => Reason::FilePermission,
         FailureKind::Stale => Reason::GrantStale,
+        FailureKind::Busy => Reason::VFolderBusy,
         FailureKind::IoError => Reason::IoError,
         FailureKind::Internal => Reason::Internal,
     }

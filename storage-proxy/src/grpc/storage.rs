@@ -22,7 +22,7 @@ use super::{refuse, stream, volume};
 use crate::{
     task::{TaskSpec, Tasks, Work},
     tree::{Control, usage},
-    volume::{OpenVolume, Volume},
+    volume::{Fence, OpenVolume, Volume},
 };
 
 /// Entries sent ahead of a slow reader.
@@ -142,8 +142,14 @@ impl StorageService for Storage {
         let mut fields = Fields::default();
         let operation = read_id(&mut fields, "operation_id", &request.operation_id);
         let vfolder = read_id(&mut fields, "vfolder_id", &request.vfolder_id);
+        if request.epoch < 0 {
+            fields.wrong("epoch", "must not be negative");
+        }
         fields.finish()?;
-        let cancelled = self.tasks.cancel(operation, &request.volume, vfolder).await;
+        let cancelled = self
+            .tasks
+            .cancel(operation, &request.volume, vfolder, request.epoch)
+            .await;
         let published = cancelled.map_err(|refused| refuse::by_tasks(&refused))?;
         Ok(Response::new(CancelTaskResponse { published }))
     }
@@ -172,18 +178,12 @@ impl StorageService for Storage {
             fields.wrong("epoch", "must not be negative");
         }
         fields.finish()?;
-        let epochs = Arc::clone(self.tasks.epochs());
-        let fenced = self.blocking(&request.volume, move |volume| {
-            let by_volume = |error| refuse::by_volume(&error);
-            if volume.noted_epoch(vfolder).map_err(by_volume)? < request.epoch {
-                volume
-                    .note_epoch(vfolder, request.epoch)
-                    .map_err(by_volume)?;
-            }
-            epochs.raise(vfolder, request.epoch);
-            Ok(())
-        });
-        fenced.await?;
+        let fence = match request.readers {
+            true => Fence::for_all(request.epoch),
+            false => Fence::for_writers(request.epoch),
+        };
+        let fenced = self.tasks.fence(&request.volume, vfolder, fence).await;
+        fenced.map_err(|refused| refuse::by_tasks(&refused))?;
         Ok(Response::new(FenceTreeResponse {}))
     }
 
@@ -306,7 +306,14 @@ fn read_task(request: RunTaskRequest) -> Result<(Uuid, TaskSpec), Refusal> {
             if source == vfolder && !source.is_nil() {
                 fields.wrong("clone_tree.vfolder_id", "must differ from source_id");
             }
-            Some(Work::Clone { source, vfolder })
+            if task.source_epoch < 0 {
+                fields.wrong("clone_tree.source_epoch", "must not be negative");
+            }
+            Some(Work::Clone {
+                source,
+                vfolder,
+                source_epoch: task.source_epoch,
+            })
         }
         Some(Task::PurgeTree(task)) => {
             let vfolder = read_id(&mut fields, "purge_tree.vfolder_id", &task.vfolder_id);

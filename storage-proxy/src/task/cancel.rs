@@ -8,38 +8,39 @@ use uuid::Uuid;
 
 use super::{
     Failure, Outcome, Refused, Tasks,
-    leftovers::{Hint, discard, discard_unpublished},
+    leftovers::{Hint, Leftovers},
     phase::Wish,
     registry::Inner,
     running::{Attachment, End, Running},
     slots::{Deciding, Slot},
-    spec::Record,
 };
 use crate::tree::{Control, Progress};
 
 impl Tasks {
-    /// Stops a task, which would publish the tree of `vfolder`, unless its result is published. Answers, when it has
-    /// stopped and nothing of it can become visible any more, whether the result was published before. After false, the
-    /// task never runs again under this id.
+    /// Stops a task, which would publish the tree of `vfolder` under `epoch`, unless its result is published. Answers,
+    /// when it has stopped and nothing of it can become visible any more, whether the result was published before. After
+    /// false, the task never runs again, not even after a restart. (Of a task that isn't known here and whose epoch is
+    /// said to be 0, only this process knows.)
     ///
     /// # Errors
-    /// [`Refused::VolumeUnknown`], [`Refused::Volume`], [`Refused::Stopping`]; then nothing is decided, and the wish can
+    /// [`Refused::VolumeUnknown`], [`Refused::Volume`], [`Refused::Occupied`], [`Refused::Stopping`]; then nothing is decided, and the wish can
     /// be repeated.
     pub async fn cancel(
         &self,
         operation: Uuid,
         volume: &str,
         vfolder: Uuid,
+        epoch: i64,
     ) -> Result<bool, Refused> {
         let (tasks, volume) = (Arc::clone(&self.0), volume.to_owned());
-        to_its_end(async move { tasks.cancel(operation, &volume, vfolder).await }).await
+        to_its_end(async move { tasks.cancel(operation, &volume, vfolder, epoch).await }).await
     }
 
-    /// Removes the journal and the staging of a task that will never be asked for again, and sees to it that it never
-    /// runs again under this id. Harmless to repeat.
+    /// Removes the journal and the staging of a task that will never be asked for again. Unless it has succeeded, it is
+    /// seen to first that it never runs again, not even after a restart. Harmless to repeat.
     ///
     /// # Errors
-    /// [`Refused::TaskRunning`], [`Refused::VolumeUnknown`], [`Refused::Volume`].
+    /// [`Refused::TaskRunning`], [`Refused::VolumeUnknown`], [`Refused::Volume`], [`Refused::Occupied`].
     pub async fn forget(&self, operation: Uuid, volume: &str) -> Result<(), Refused> {
         let (tasks, volume) = (Arc::clone(&self.0), volume.to_owned());
         to_its_end(async move { tasks.forget(operation, &volume).await }).await
@@ -62,6 +63,7 @@ impl Inner {
         operation: Uuid,
         volume: &str,
         vfolder: Uuid,
+        epoch: i64,
     ) -> Result<bool, Refused> {
         let lane = self.lane(volume)?;
         loop {
@@ -81,12 +83,19 @@ impl Inner {
                 Some(slot) if slot.has_succeeded() => return Ok(true),
                 Some(Slot::Ended {
                     spec: Some(spec), ..
-                }) => Hint::Work(spec.work),
-                _ => Hint::Publishes(vfolder),
+                }) => Hint::Spec(spec.clone()),
+                _ => Hint::Publishes(vfolder, epoch),
             };
+            let ledger = lane.ledger.clone();
             let published = lane
                 .on_volume(move |volume| {
-                    discard_unpublished(volume, operation, hint, &Control::default())
+                    let left = Leftovers {
+                        volume,
+                        ledger: &ledger,
+                        operation,
+                        control: &Control::default(),
+                    };
+                    left.cancel(hint)
                 })
                 .await?;
             if published.is_some() {
@@ -132,17 +141,19 @@ impl Inner {
                 None => Refused::Deciding,
             });
         };
-        let epochs = Arc::clone(&self.epochs);
+        let known = match deciding.before() {
+            Some(Slot::Ended { spec, .. }) => spec.clone(),
+            _ => None,
+        };
+        let ledger = lane.ledger.clone();
         lane.on_volume(move |volume| {
-            let record = volume.read_journal::<Record>(operation).unwrap_or_default();
-            let work = record.map(|record| record.spec.work);
-            if let Some(work) = work.filter(|work| !work.leaves_a_tree())
-                && volume.tree(work.vfolder())?.is_none()
-            {
-                volume.forget_epoch(work.vfolder())?;
-                epochs.forget(work.vfolder());
-            }
-            discard(volume, operation, &Control::default())
+            let left = Leftovers {
+                volume,
+                ledger: &ledger,
+                operation,
+                control: &Control::default(),
+            };
+            left.forget(known.as_ref())
         })
         .await?;
         // A late request is still told that it succeeded.

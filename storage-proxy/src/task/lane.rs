@@ -8,7 +8,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{Refused, reclaim::Reclaimer};
+use super::{Fences, Refused, reclaim::Reclaimer, verdicts::Verdicts};
 use crate::volume::{OpenVolume, Volume, VolumeError};
 
 /// Threads at most that look at one volume at once, tasks at work not counted.
@@ -23,11 +23,27 @@ pub struct VolumeConfig {
     pub max_tasks: usize,
 }
 
+/// What must be remembered of a volume's trees and tasks, and is on the volume as soon as that is possible.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ledger {
+    pub fences: Arc<Fences>,
+    pub verdicts: Arc<Verdicts>,
+}
+
+impl Ledger {
+    /// Writes what there was no space for before.
+    pub fn note_rest(&self, volume: &OpenVolume) {
+        self.fences.note_rest(volume);
+        self.verdicts.note_rest(volume);
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Lane {
     pub volume: Arc<Volume>,
     /// Held while what is on disk of a task that doesn't run is looked at and removed.
     pub sweeping: Mutex<()>,
+    pub ledger: Ledger,
     pub reclaimer: Reclaimer,
     copies: Arc<Semaphore>,
     destructions: Arc<Semaphore>,
@@ -48,9 +64,11 @@ impl Lane {
     pub fn new(config: VolumeConfig, busy: impl Fn(Uuid) -> bool + Send + Sync + 'static) -> Self {
         let VolumeConfig { volume, max_tasks } = config;
         let turns = || Arc::new(Semaphore::new(max_tasks.clamp(1, Semaphore::MAX_PERMITS)));
+        let ledger = Ledger::default();
         Self {
-            reclaimer: Reclaimer::start(Arc::clone(&volume), busy),
+            reclaimer: Reclaimer::start(Arc::clone(&volume), ledger.clone(), busy),
             volume,
+            ledger,
             sweeping: Mutex::default(),
             copies: turns(),
             destructions: turns(),
@@ -103,13 +121,15 @@ impl Lane {
     /// As [`Lane::look`], with the volume as it is now.
     ///
     /// # Errors
-    /// [`Refused::Volume`], [`Refused::Internal`].
-    pub async fn on_volume<T: Send + 'static>(
+    /// What `look` refuses, [`Refused::Volume`], [`Refused::Internal`].
+    pub async fn on_volume<
+        T: Send + 'static,
+        E: From<VolumeError> + Into<Refused> + Send + 'static,
+    >(
         &self,
-        look: impl FnOnce(&OpenVolume) -> Result<T, VolumeError> + Send + 'static,
+        look: impl FnOnce(&OpenVolume) -> Result<T, E> + Send + 'static,
     ) -> Result<T, Refused> {
-        self.look(|volume| volume.get().and_then(|volume| look(&volume)))
-            .await?
-            .map_err(Refused::from)
+        let looked = self.look(|volume| look(&*volume.get()?)).await?;
+        looked.map_err(Into::into)
     }
 }

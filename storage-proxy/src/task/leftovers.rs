@@ -2,63 +2,154 @@
 
 use uuid::Uuid;
 
-use super::{Work, spec::Record};
+use super::{
+    Failure, FailureKind, RaiseError,
+    lane::Ledger,
+    spec::{Record, TaskSpec},
+};
 use crate::{
     tree::{Control, Progress},
-    volume::{OpenVolume, VolumeError},
+    volume::{Fence, OpenVolume, VolumeError},
 };
 
 /// What a task is, as far as its journal doesn't tell.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Hint {
-    /// Its work.
-    Work(Work),
-    /// The tree that it would publish.
-    Publishes(Uuid),
+    /// All of it.
+    Spec(TaskSpec),
+    /// The tree that it would publish, and its epoch; 0 if that isn't known.
+    Publishes(Uuid, i64),
 }
 
-/// Removes what an unpublished task has left. Durable when it returns; the blocks may be given back later.
-pub(super) fn discard(
-    volume: &OpenVolume,
-    operation: Uuid,
-    control: &Control,
-) -> Result<(), VolumeError> {
-    volume.clear_staging(operation, control)?;
-    volume.remove_journal(operation)
+/// A task and where it left something.
+pub(super) struct Leftovers<'a> {
+    pub volume: &'a OpenVolume,
+    pub ledger: &'a Ledger,
+    pub operation: Uuid,
+    pub control: &'a Control,
 }
 
-/// If the task's result is published: makes that durable and answers what was done. Otherwise discards the task.
-pub(super) fn discard_unpublished(
-    volume: &OpenVolume,
-    operation: Uuid,
-    hint: Hint,
-    control: &Control,
-) -> Result<Option<Progress>, VolumeError> {
-    let record = match volume.read_journal::<Record>(operation) {
-        Err(error @ VolumeError::Journal(..)) => {
-            tracing::warn!(%operation, %error, "deciding without the journal whether the task is published");
-            None
+impl Leftovers<'_> {
+    /// If the task's result is published: makes that durable and answers what was done. Otherwise discards the task, so
+    /// that it is never done again.
+    pub fn cancel(&self, hint: Hint) -> Result<Option<Progress>, RaiseError> {
+        let record = self.record()?;
+        let spec = match (&record, hint) {
+            (Some(record), _) => Ok(record.spec.clone()),
+            (None, Hint::Spec(spec)) => Ok(spec),
+            (None, Hint::Publishes(vfolder, epoch)) => Err((vfolder, epoch)),
+        };
+        let (vfolder, epoch, leaves_a_tree) = match &spec {
+            Ok(spec) => (spec.work.vfolder(), spec.epoch, spec.work.leaves_a_tree()),
+            Err((vfolder, epoch)) => (*vfolder, *epoch, true),
+        };
+        if self.volume.tree(vfolder)?.is_some() == leaves_a_tree {
+            self.volume.settle_tree(vfolder)?;
+            self.tidy();
+            let totals = record.and_then(|record| record.totals);
+            return Ok(Some(totals.map(Progress::from).unwrap_or_default()));
         }
-        read => read?,
-    };
-    let work = record.as_ref().map(|record| record.spec.work);
-    let (vfolder, leaves_a_tree) = match (work, hint) {
-        (Some(work), _) | (None, Hint::Work(work)) => (work.vfolder(), work.leaves_a_tree()),
-        (None, Hint::Publishes(vfolder)) => (vfolder, true),
-    };
-    if volume.tree(vfolder)?.is_some() == leaves_a_tree {
-        volume.settle_tree(vfolder)?;
-        tidy(volume, operation);
-        let totals = record.and_then(|record| record.totals);
-        return Ok(Some(totals.map(Progress::from).unwrap_or_default()));
+        self.volume.clear_staging(self.operation, self.control)?;
+        match (self.retire(vfolder, epoch), spec) {
+            // What could be noted elsewhere can be noted here: the wish is granted even on a full volume. Both notes are
+            // in memory, and on disk as soon as there is space.
+            (Err(RaiseError::Volume(error)), Ok(spec)) if error.is_for_want_of_space() => {
+                tracing::warn!(operation = %self.operation, %error, "cancelled without a note of it: the volume is full");
+                let mut record = record.unwrap_or_else(|| Record::new(&spec));
+                record.verdict = Some((&Failure::cancelled()).into());
+                self.ledger
+                    .verdicts
+                    .note(self.volume, self.operation, record);
+                Ok(None)
+            }
+            (retired, _) => {
+                retired?;
+                self.drop_journal()?;
+                Ok(None)
+            }
+        }
     }
-    discard(volume, operation, control)?;
-    Ok(None)
+
+    /// Removes what is left of a task that is never asked for again. Where that is not because it has succeeded, it is
+    /// first seen to it that it can't be done again, however late somebody asks.
+    pub fn forget(&self, known: Option<&TaskSpec>) -> Result<(), RaiseError> {
+        let record = self.record()?;
+        if let Some(spec) = record.as_ref().map(|record| &record.spec).or(known) {
+            let vfolder = spec.work.vfolder();
+            let failed = record.as_ref().is_some_and(|r| r.verdict.is_some());
+            let there = self.volume.tree(vfolder)?.is_some();
+            // One that has succeeded needs no fence: asked for late, it finds the tree, or what has fenced it since.
+            if failed || there != spec.work.leaves_a_tree() {
+                self.volume.clear_staging(self.operation, self.control)?;
+                self.retire(vfolder, spec.epoch)?;
+            }
+        }
+        self.volume.clear_staging(self.operation, self.control)?;
+        Ok(self.drop_journal()?)
+    }
+
+    /// A published task's staging holds nothing that anybody misses; failing to remove it is no failure.
+    pub fn tidy(&self) {
+        let (volume, operation) = (self.volume, self.operation);
+        if let Err(error) = volume.remove_staging(operation, &Control::default()) {
+            tracing::warn!(%operation, %error, "can't remove the staging of a published task");
+        }
+    }
+
+    /// Sees to it, durably, that no task of this epoch makes the tree of `vfolder` appear or disappear any more.
+    fn retire(&self, vfolder: Uuid, epoch: i64) -> Result<(), RaiseError> {
+        if epoch == 0 {
+            return Ok(());
+        }
+        let fence = Fence::for_writers(epoch.saturating_add(1));
+        let raise = || self.ledger.fences.raise(self.volume, vfolder, fence);
+        match raise() {
+            // What was staged takes its space until it is destroyed.
+            Err(RaiseError::Volume(error)) if error.is_for_want_of_space() => {
+                let destroyed = self.volume.destroy_trash_of(self.operation, self.control);
+                destroyed.map_err(VolumeError::from)?;
+                raise()
+            }
+            raised => raised,
+        }
+    }
+
+    fn record(&self) -> Result<Option<Record>, VolumeError> {
+        let operation = self.operation;
+        if let Some(record) = self.ledger.verdicts.unwritten(operation) {
+            return Ok(Some(record));
+        }
+        match self.volume.read_journal(operation) {
+            Err(error @ VolumeError::Journal(..)) => {
+                tracing::warn!(%operation, %error, "deciding without the journal what became of the task");
+                Ok(None)
+            }
+            read => read,
+        }
+    }
+
+    fn drop_journal(&self) -> Result<(), VolumeError> {
+        self.ledger.verdicts.forget(self.operation);
+        self.volume.remove_journal(self.operation)
+    }
 }
 
-/// A published task's staging holds nothing that anybody misses; failing to remove it is no failure.
-pub(super) fn tidy(volume: &OpenVolume, operation: Uuid) {
-    if let Err(error) = volume.remove_staging(operation, &Control::default()) {
-        tracing::warn!(%operation, %error, "can't remove the staging of a published task");
-    }
+/// Writes into the journal that a task has failed for good, before that is told.
+pub(super) fn note_failure(
+    volume: &OpenVolume,
+    ledger: &Ledger,
+    operation: Uuid,
+    spec: &TaskSpec,
+    failure: &Failure,
+) {
+    let mut record = match volume.read_journal::<Record>(operation) {
+        Ok(Some(record)) => record,
+        // The fence says the same again, and whoever comes that late will not ask to forget it.
+        Ok(None) if failure.kind == FailureKind::Stale => return,
+        // It fails again, until somebody has looked at it.
+        Err(VolumeError::Journal(..)) => return,
+        Ok(None) | Err(_) => Record::new(spec),
+    };
+    record.verdict = Some(failure.into());
+    ledger.verdicts.note(volume, operation, record);
 }

@@ -2,10 +2,11 @@
 //!
 //! Each step of a task may be repeated. Asking for a task again attaches to it while it runs (`registry`), answers with
 //! its outcome once it has ended, and, after a restart, decides from what is on disk whether it is done, and else does
-//! it (`work`), step by step (`supervise`). Whether a wish to cancel or the publication came first is decided under one lock (`phase`).
+//! it (`work`), step by step (`supervise`). Whether a wish to cancel or the publication came first is decided under one lock (`phase`). What has
+//! failed for good stays failed (`verdicts`), and who is older than the tree's epoch stays out of it (`fence`).
 
 mod cancel;
-mod epochs;
+mod fence;
 mod lane;
 mod leftovers;
 mod outcome;
@@ -16,9 +17,10 @@ mod running;
 mod slots;
 mod spec;
 mod supervise;
+mod verdicts;
 mod work;
 
-pub use epochs::Epochs;
+pub use fence::{EnterError, Fences, Guard, OUTLIVES_ITS_TREE, PATIENCE, RaiseError, Stay};
 pub use lane::{LOOKS, VolumeConfig};
 pub use outcome::{Failure, FailureKind, Outcome};
 pub use registry::{Refused, Tasks};

@@ -1,7 +1,9 @@
 //! How tasks end.
 
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 
+use super::{EnterError, RaiseError};
 use crate::{
     tree::{Fault, Progress, TreeError},
     volume::VolumeError,
@@ -27,8 +29,9 @@ pub struct Failure {
     pub retryable: bool,
 }
 
-/// Why a task failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why a task failed. The names are also those in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// It was asked to stop.
     Cancelled,
@@ -48,6 +51,8 @@ pub enum FailureKind {
     FilePermission,
     /// The vfolder has changed hands since.
     Stale,
+    /// Somebody is still at work in the tree.
+    Busy,
     /// The filesystem reported an error.
     IoError,
     /// A fault of ours.
@@ -93,7 +98,9 @@ impl From<VolumeError> for Failure {
                 Self::lasting(FailureKind::TreeUnsupported, message)
             }
             VolumeError::Tree(error) => error.into(),
-            VolumeError::Journal(..) => Self::lasting(FailureKind::IoError, message),
+            VolumeError::Journal(..) | VolumeError::Note(_) => {
+                Self::lasting(FailureKind::IoError, message)
+            }
             VolumeError::System { errno, .. } => of_errno(errno, message),
         }
     }
@@ -113,6 +120,24 @@ impl From<TreeError> for Failure {
             Fault::Owner { .. } => Self::lasting(FailureKind::FilePermission, message),
             Fault::NoProc => Self::lasting(FailureKind::Internal, message),
             Fault::System(_, errno) => of_errno(errno, message),
+        }
+    }
+}
+
+impl From<EnterError> for Failure {
+    fn from(error: EnterError) -> Self {
+        match error {
+            EnterError::Stale { .. } => Self::lasting(FailureKind::Stale, error.to_string()),
+            EnterError::Volume(error) => error.into(),
+        }
+    }
+}
+
+impl From<RaiseError> for Failure {
+    fn from(error: RaiseError) -> Self {
+        match error {
+            RaiseError::Occupied(_) => Self::passing(FailureKind::Busy, error.to_string()),
+            RaiseError::Volume(error) => error.into(),
         }
     }
 }

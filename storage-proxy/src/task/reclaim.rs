@@ -2,7 +2,8 @@
 //! earlier lives of the process.
 //!
 //! One thread per volume, of low priority. It takes no input: woken by a signal and by a timer it looks at the trash. It
-//! is also what keeps asking for a volume that is not there.
+//! is also what keeps asking for a volume that is not there, what writes notes that there was no space for, and what
+//! sweeps those that have outlived their trees.
 
 use std::{
     collections::HashMap,
@@ -16,14 +17,17 @@ use std::{
 use rustix::process::{getpriority_process, setpriority_process};
 use uuid::Uuid;
 
+use super::{OUTLIVES_ITS_TREE, lane::Ledger};
 use crate::{
     tree::Control,
-    volume::{Volume, operation_of},
+    volume::{OpenVolume, Volume, operation_of},
 };
 
 const INTERVAL: Duration = Duration::from_secs(5);
 /// What can't be destroyed is not tried again sooner.
 const BACK_OFF: Duration = Duration::from_secs(600);
+/// Between two looks for notes that have outlived their trees.
+const SWEEP: Duration = Duration::from_secs(3600);
 /// setpriority(2): from -20 to 19, the nicest.
 const NICENESS: i32 = 19;
 
@@ -33,6 +37,7 @@ pub(super) struct Reclaimer(Arc<Shared>);
 struct Shared {
     volume: Arc<Volume>,
     busy: Box<dyn Fn(Uuid) -> bool + Send + Sync>,
+    ledger: Ledger,
     control: Control,
     signal: Mutex<bool>,
     signalled: Condvar,
@@ -54,10 +59,15 @@ impl Drop for Reclaimer {
 
 impl Reclaimer {
     /// Starts the thread; `busy` tells of which operations a task destroys the trash itself.
-    pub fn start(volume: Arc<Volume>, busy: impl Fn(Uuid) -> bool + Send + Sync + 'static) -> Self {
+    pub fn start(
+        volume: Arc<Volume>,
+        ledger: Ledger,
+        busy: impl Fn(Uuid) -> bool + Send + Sync + 'static,
+    ) -> Self {
         let shared = Arc::new(Shared {
             volume,
             busy: Box::new(busy),
+            ledger,
             control: Control::default(),
             signal: Mutex::default(),
             signalled: Condvar::new(),
@@ -89,9 +99,18 @@ impl Shared {
         if getpriority_process(None).is_ok_and(|nice| nice < NICENESS) {
             let _ = setpriority_process(None, NICENESS);
         }
-        let mut failed = HashMap::new();
+        let (mut failed, mut swept) = (HashMap::new(), None);
         while !self.control.stopped() {
-            self.reclaim(&mut failed);
+            if let Ok(volume) = self.volume.get()
+                && !volume.is_read_only()
+            {
+                self.reclaim(&volume, &mut failed);
+                self.ledger.note_rest(&volume);
+                if swept.is_none_or(|at: Instant| at.elapsed() > SWEEP) {
+                    swept = Some(Instant::now());
+                    self.sweep(&volume);
+                }
+            }
             let signal = self.signal.lock().unwrap_or_else(PoisonError::into_inner);
             let waited = self
                 .signalled
@@ -100,14 +119,14 @@ impl Shared {
         }
     }
 
-    fn reclaim(&self, failed: &mut HashMap<CString, Instant>) {
-        let name = self.volume.name();
-        let Ok(volume) = self.volume.get() else {
-            return;
-        };
-        if volume.is_read_only() {
-            return;
+    fn sweep(&self, volume: &OpenVolume) {
+        if let Err(error) = self.ledger.fences.sweep(volume, OUTLIVES_ITS_TREE) {
+            tracing::warn!(volume = self.volume.name(), %error, "can't sweep the notes of trees that are long gone");
         }
+    }
+
+    fn reclaim(&self, volume: &OpenVolume, failed: &mut HashMap<CString, Instant>) {
+        let name = self.volume.name();
         failed.retain(|_, at| at.elapsed() < BACK_OFF);
         // To the end: what can't be destroyed now must not hide what is behind it.
         let read = volume.each_in_trash(|entry| {

@@ -14,12 +14,12 @@ use tokio::{sync::watch, time::timeout};
 use uuid::Uuid;
 
 use super::{
-    Attachment, End, Epochs, TaskSpec, VolumeConfig,
+    Attachment, End, Fences, RaiseError, TaskSpec, VolumeConfig,
     lane::Lane,
     running::Running,
     slots::{Slot, Slots},
 };
-use crate::volume::{Volume, VolumeError};
+use crate::volume::{Fence, Volume, VolumeError};
 
 /// Why a request about tasks is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -45,6 +45,18 @@ pub enum Refused {
     /// The volume can't be used.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// Somebody is still at work in the tree.
+    #[error(transparent)]
+    Occupied(RaiseError),
+}
+
+impl From<RaiseError> for Refused {
+    fn from(error: RaiseError) -> Self {
+        match error {
+            RaiseError::Volume(error) => Self::Volume(error),
+            RaiseError::Occupied(_) => Self::Occupied(error),
+        }
+    }
 }
 
 /// The tasks of this process. Cheap to clone.
@@ -55,7 +67,6 @@ pub struct Tasks(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     lanes: HashMap<String, Lane>,
     slots: Mutex<Slots>,
-    pub(super) epochs: Arc<Epochs>,
     stopping: AtomicBool,
 }
 
@@ -75,7 +86,6 @@ impl Tasks {
             Inner {
                 lanes: volumes.into_iter().map(lane).collect(),
                 slots: Mutex::default(),
-                epochs: Arc::default(),
                 stopping: AtomicBool::new(false),
             }
         }))
@@ -86,10 +96,25 @@ impl Tasks {
         self.0.lanes.values().map(|lane| &lane.volume)
     }
 
-    /// The epochs seen.
-    #[must_use]
-    pub fn epochs(&self) -> &Arc<Epochs> {
-        &self.0.epochs
+    /// Who may come into the trees of a volume.
+    ///
+    /// # Errors
+    /// [`Refused::VolumeUnknown`].
+    pub fn fences(&self, volume: &str) -> Result<Arc<Fences>, Refused> {
+        self.0
+            .lane(volume)
+            .map(|lane| Arc::clone(&lane.ledger.fences))
+    }
+
+    /// Raises the fence of `vfolder`: when this answers, nobody older is in its tree or comes in, also after a restart.
+    ///
+    /// # Errors
+    /// [`Refused::Occupied`], [`Refused::VolumeUnknown`], [`Refused::Volume`].
+    pub async fn fence(&self, volume: &str, vfolder: Uuid, fence: Fence) -> Result<(), Refused> {
+        let lane = self.0.lane(volume)?;
+        let fences = Arc::clone(&lane.ledger.fences);
+        lane.on_volume(move |volume| fences.raise(volume, vfolder, fence))
+            .await
     }
 
     /// One volume.

@@ -27,7 +27,7 @@ pub enum End {
 pub(super) struct Running {
     pub spec: TaskSpec,
     /// Of the work itself.
-    pub control: Control,
+    pub control: Arc<Control>,
     /// Of the removal of what it leaves if it fails; stopped only when the process ends.
     pub cleanup: Control,
     pub phase: Phase,
@@ -40,7 +40,7 @@ impl Running {
     pub fn new(spec: TaskSpec) -> Self {
         Self {
             spec,
-            control: Control::default(),
+            control: Arc::default(),
             cleanup: Control::default(),
             phase: Phase::default(),
             stop: CancellationToken::new(),

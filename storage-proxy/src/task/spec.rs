@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::{Failure, FailureKind};
 use crate::tree::Progress;
 
 /// A task, but for its id. The same id must always come with the same one.
@@ -31,6 +32,9 @@ pub enum Work {
         source: Uuid,
         /// For whom.
         vfolder: Uuid,
+        /// The source's epoch while it is copied. (0 in the journals of earlier versions.)
+        #[serde(default)]
+        source_epoch: i64,
     },
     /// Destroy a tree.
     Purge {
@@ -64,6 +68,57 @@ pub(super) struct Record {
     pub spec: TaskSpec,
     /// What was done, as of right before publication.
     pub totals: Option<Totals>,
+    /// Why it failed for good. It is never done again.
+    #[serde(default)]
+    pub verdict: Option<Verdict>,
+}
+
+impl Record {
+    pub fn new(spec: &TaskSpec) -> Self {
+        Self {
+            spec: spec.clone(),
+            totals: None,
+            verdict: None,
+        }
+    }
+
+    /// Whether it is the task that is asked for now.
+    pub fn is_of(&self, asked: &TaskSpec) -> bool {
+        let mut noted = self.spec.clone();
+        if let (
+            Work::Clone { source_epoch, .. },
+            Work::Clone {
+                source_epoch: now, ..
+            },
+        ) = (&mut noted.work, asked.work)
+            && *source_epoch == 0
+        {
+            *source_epoch = now;
+        }
+        noted == *asked
+    }
+}
+
+/// A [`Failure`] that lasts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Verdict {
+    kind: FailureKind,
+    message: String,
+}
+
+impl From<&Failure> for Verdict {
+    fn from(failure: &Failure) -> Self {
+        Self {
+            kind: failure.kind,
+            message: failure.message.clone(),
+        }
+    }
+}
+
+impl From<Verdict> for Failure {
+    fn from(Verdict { kind, message }: Verdict) -> Self {
+        Self::lasting(kind, message)
+    }
 }
 
 /// Entries and bytes done.

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{
-    End, Epochs, Failure, FailureKind, Outcome,
-    lane::{Lane, Long},
-    leftovers::{Hint, discard_unpublished},
+    End, Failure, FailureKind, Outcome, RaiseError,
+    lane::{Lane, Ledger, Long},
+    leftovers::{Hint, Leftovers, note_failure},
     phase::Stop,
     registry::Inner,
     running::Running,
-    work::{Interrupted, Step, begin, go_on},
+    work::{Interrupted, Job, Step},
 };
 use crate::{
     tree::Progress,
@@ -49,7 +49,7 @@ impl Inner {
         let stage = |long| Stage {
             operation,
             task: Arc::clone(running),
-            epochs: Arc::clone(&self.epochs),
+            ledger: lane.ledger.clone(),
             long,
         };
         let mut next = stage(None);
@@ -83,7 +83,7 @@ impl Inner {
 struct Stage {
     operation: Uuid,
     task: Arc<Running>,
-    epochs: Arc<Epochs>,
+    ledger: Ledger,
     /// Nothing: what comes before.
     long: Option<Long>,
 }
@@ -113,29 +113,54 @@ impl Stage {
             Interrupted::ArgumentsDiffer => End::ArgumentsDiffer,
             Interrupted::Stopped(Stop::Suspend) => End::Suspended,
             Interrupted::Stopped(Stop::Cancel) => self.cancelled(&open),
-            Interrupted::Failed(failure) => match (failure.kind, volume.get()) {
-                // What looks like an I/O error may be the volume that went away.
-                (FailureKind::IoError, Err(gone)) => failed(task, gone.into()),
-                _ => failed(task, failure),
-            },
+            Interrupted::Failed(failure) => {
+                let failure = match (failure.kind, volume.get()) {
+                    // What looks like an I/O error may be the volume that went away.
+                    (FailureKind::IoError, Err(gone)) => gone.into(),
+                    _ => failure,
+                };
+                if !failure.retryable {
+                    let spec = &task.spec;
+                    note_failure(&open, &self.ledger, self.operation, spec, &failure);
+                }
+                failed(task, failure)
+            }
+            Interrupted::FailedBefore(failure) => failed(task, failure),
         })
     }
 
     fn step(&self, volume: &OpenVolume) -> Result<Step, Interrupted> {
         match self.long {
-            None => begin(volume, self.operation, &self.task, &self.epochs),
-            Some(_) => go_on(volume, self.operation, &self.task),
+            None => self.job(volume).begin(),
+            Some(_) => self.job(volume).go_on(),
+        }
+    }
+
+    fn job<'a>(&'a self, volume: &'a OpenVolume) -> Job<'a> {
+        Job {
+            volume,
+            ledger: &self.ledger,
+            operation: self.operation,
+            task: &self.task,
         }
     }
 
     /// An earlier life may have published: then the wish came too late, whatever this life has done so far.
     fn cancelled(&self, volume: &OpenVolume) -> End {
-        let (task, hint) = (&*self.task, Hint::Work(self.task.spec.work));
-        match discard_unpublished(volume, self.operation, hint, &task.cleanup) {
+        let task = &*self.task;
+        let left = Leftovers {
+            volume,
+            ledger: &self.ledger,
+            operation: self.operation,
+            control: &task.cleanup,
+        };
+        match left.cancel(Hint::Spec(task.spec.clone())) {
             Ok(Some(progress)) => succeeded(progress),
             Ok(None) => failed(task, Failure::cancelled()),
             // The process ends; the wish will be repeated.
-            Err(VolumeError::Tree(error)) if error.is_cancelled() => End::Suspended,
+            Err(RaiseError::Volume(VolumeError::Tree(error))) if error.is_cancelled() => {
+                End::Suspended
+            }
             Err(error) => failed(task, error.into()),
         }
     }

@@ -105,6 +105,12 @@ pub enum VolumeError {
         "the journal of operation {0} can't be read ({1}); remove it if the operation is not needed"
     )]
     Journal(uuid::Uuid, String),
+    /// A vfolder's fence doesn't read.
+    #[error(
+        "journal/epochs/{0} can't be read, which says who may still write into that vfolder; remove it once nothing \
+         that was begun before is under way"
+    )]
+    Note(uuid::Uuid),
     /// A system call failed.
     #[error("{what}: {call} failed: {errno}")]
     System {

@@ -14,7 +14,7 @@ pub const STAGING: &str = "staging";
 pub const TRASH: &str = "trash";
 /// What tasks need to know after a restart.
 pub const JOURNAL: &str = "journal";
-/// In the journal: who may still write where.
+/// In the journal: who may still come into which tree.
 pub const EPOCHS: &str = "epochs";
 
 /// The volume's directories and their modes. Sessions mount what is below `tree`, so that one can be passed through;

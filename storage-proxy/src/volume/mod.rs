@@ -8,7 +8,7 @@
 //!   staging/<operation>/   work that is not published
 //!   trash/<operation>[.n]  trees and staging that are being destroyed
 //!   journal/<operation>    what a task needs to know after a restart
-//!   journal/epochs/<uuid>  the highest epoch under which a vfolder changed hands
+//!   journal/epochs/<uuid>  the least epochs that may still write and read a vfolder's tree
 //! ```
 //!
 //! What appears in `tree/` appears whole, by one rename, after it is durable (`publish`); what leaves it leaves by one
@@ -19,8 +19,8 @@ mod configured;
 mod contents;
 mod description;
 mod durable;
-mod epochs;
 mod error;
+mod fence;
 mod init;
 mod journal;
 mod layout;
@@ -34,6 +34,7 @@ pub use configured::Volume;
 pub use contents::{Area, Found};
 pub use description::{Description, LAYOUT};
 pub use error::{OpenError, VolumeError};
+pub use fence::Fence;
 pub use init::{InitError, init};
 pub use layout::tree_path;
 pub use lock::Holder;

@@ -77,7 +77,11 @@ fn copy(from: &Path, to: &Path) {
 async fn a_clone_is_whole_whenever_the_process_died() {
     for step in 0..6 {
         let (source, vfolder) = (Uuid::now_v7(), Uuid::now_v7());
-        let scene = Scene::of(|_| Work::Clone { source, vfolder });
+        let scene = Scene::of(|_| Work::Clone {
+            source,
+            vfolder,
+            source_epoch: 1,
+        });
         let tree = scene.rig.fill(source);
         scene.journal((step >= 4).then_some((123, 456)));
         fs::create_dir_all(scene.rig.tree(vfolder).parent().unwrap()).unwrap();

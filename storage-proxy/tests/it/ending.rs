@@ -24,7 +24,15 @@ async fn what_an_earlier_life_has_published_is_not_cancelled_before_this_one_beg
     let rig = Rig::new();
     let (source, vfolder) = (Uuid::now_v7(), Uuid::now_v7());
     for (work, there, entries) in [
-        (Work::Clone { source, vfolder }, true, 123),
+        (
+            Work::Clone {
+                source,
+                vfolder,
+                source_epoch: 1,
+            },
+            true,
+            123,
+        ),
         (Work::Purge { vfolder }, false, 123),
     ] {
         let operation = Uuid::now_v7();
@@ -37,7 +45,7 @@ async fn what_an_earlier_life_has_published_is_not_cancelled_before_this_one_beg
         // On this one-threaded runtime the task does not begin before we wait for something.
         let task = rig.tasks.run(operation, rig.spec(work)).unwrap();
         assert_eq!(
-            rig.tasks.cancel(operation, "v", vfolder).await,
+            rig.tasks.cancel(operation, "v", vfolder, 1).await,
             Ok(true),
             "{work:?}"
         );
@@ -57,13 +65,17 @@ async fn a_caller_that_hangs_up_changes_no_verdict() {
     let source = Uuid::now_v7();
     for published in [true, false] {
         let (operation, vfolder) = (Uuid::now_v7(), Uuid::now_v7());
-        let work = Work::Clone { source, vfolder };
+        let work = Work::Clone {
+            source,
+            vfolder,
+            source_epoch: 1,
+        };
         journal(&rig, operation, work);
         if published {
             fs::create_dir_all(rig.tree(vfolder)).unwrap();
         }
         fs::create_dir_all(rig.root().join(format!("staging/{operation}/tree"))).unwrap();
-        let wish = rig.tasks.cancel(operation, "v", vfolder);
+        let wish = rig.tasks.cancel(operation, "v", vfolder, 1);
         // Hung up on at once; on a busy machine the answer may be there already, and then it is the true one.
         if let Ok(answer) = timeout(Duration::ZERO, wish).await {
             assert_eq!(answer, Ok(published));
@@ -102,7 +114,7 @@ async fn without_a_readable_journal_the_tree_decides_whether_it_is_too_late() {
             if unreadable {
                 broken(operation);
             }
-            let wish = rig.tasks.cancel(operation, "v", vfolder);
+            let wish = rig.tasks.cancel(operation, "v", vfolder, 1);
             assert_eq!(wish.await, Ok(there), "unreadable: {unreadable}");
         }
     }
@@ -115,7 +127,11 @@ async fn what_is_forgotten_leaves_nothing_whenever_its_process_died() {
         let (operation, source, vfolder) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
         let (id, root) = (operation.to_string(), rig.root());
         rig.fill(source);
-        let clone = Work::Clone { source, vfolder };
+        let clone = Work::Clone {
+            source,
+            vfolder,
+            source_epoch: 1,
+        };
         if step > 0 {
             journal(&rig, operation, clone);
         }

@@ -59,7 +59,7 @@ async fn a_volume_that_hangs_does_not_stop_the_others() {
     let (stuck, vfolder) = (Uuid::now_v7(), Uuid::now_v7());
     for operation in [stuck, Uuid::now_v7()] {
         let tasks = tasks.clone();
-        tokio::spawn(async move { tasks.cancel(operation, "v", vfolder).await });
+        tokio::spawn(async move { tasks.cancel(operation, "v", vfolder, 1).await });
     }
     let _waiting = tasks.run(Uuid::now_v7(), spec("v", Work::Create { vfolder }));
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -68,7 +68,7 @@ async fn a_volume_that_hangs_does_not_stop_the_others() {
         let made = tasks.run(Uuid::now_v7(), spec("w", Work::Create { vfolder }));
         assert_eq!(outcome(made.unwrap()).await.failure, None);
         let (operation, other) = (Uuid::now_v7(), Uuid::now_v7());
-        assert_eq!(tasks.cancel(operation, "w", other).await, Ok(false));
+        assert_eq!(tasks.cancel(operation, "w", other, 1).await, Ok(false));
         let secret = SharedSecret::new(b"0123456789abcdef0123456789abcdef").unwrap();
         let storage = Storage::new(tasks.clone(), Arc::new(secret), Uuid::new_v4());
         let nonce = "n".to_owned();
@@ -99,7 +99,16 @@ async fn only_the_copy_waits_for_a_turn() {
     for vfolder in [other, published] {
         fs::create_dir_all(at(vfolder).join("sub")).unwrap();
     }
-    let clone = |vfolder| spec("v", Work::Clone { source, vfolder });
+    let clone = |vfolder| {
+        spec(
+            "v",
+            Work::Clone {
+                source,
+                vfolder,
+                source_epoch: 1,
+            },
+        )
+    };
     let mut long = tasks.run(Uuid::now_v7(), clone(Uuid::now_v7())).unwrap();
     while long.progress().entries_done == 0 {
         thread::sleep(Duration::from_millis(1));
@@ -109,6 +118,7 @@ async fn only_the_copy_waits_for_a_turn() {
         Work::Clone {
             source,
             vfolder: published,
+            source_epoch: 1,
         },
     ] {
         let quick = tasks.run(Uuid::now_v7(), spec("v", work)).unwrap();

@@ -125,11 +125,21 @@ impl Proxy {
     }
 
     pub fn granted<T>(&self, vfolder: Uuid, mode: GrantMode, message: T) -> Request<T> {
+        self.granted_at(1, vfolder, mode, message)
+    }
+
+    pub fn granted_at<T>(
+        &self,
+        epoch: i64,
+        vfolder: Uuid,
+        mode: GrantMode,
+        message: T,
+    ) -> Request<T> {
         let grant = Grant {
             vfolder,
             volume: "v".into(),
             mode,
-            epoch: 1,
+            epoch,
             subject: "u".into(),
         };
         let mut request = Request::new(message);
@@ -144,10 +154,19 @@ impl Proxy {
     }
 
     pub async fn run(&self, operation: Uuid, task: Task) -> Result<TaskOutcome, Status> {
+        self.run_at(1, operation, task).await
+    }
+
+    pub async fn run_at(
+        &self,
+        epoch: i64,
+        operation: Uuid,
+        task: Task,
+    ) -> Result<TaskOutcome, Status> {
         let request = RunTaskRequest {
             operation_id: operation.to_string(),
             volume: "v".into(),
-            epoch: 1,
+            epoch,
             task: Some(task),
         };
         let mut news = self

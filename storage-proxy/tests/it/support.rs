@@ -15,7 +15,7 @@ use rustix::fs::{Mode, OFlags, open};
 use tempfile::TempDir;
 use uuid::Uuid;
 use vfolder_storage_proxy::{
-    task::{TaskSpec, Tasks, VolumeConfig, Work},
+    task::{EnterError, Guard, Stay, TaskSpec, Tasks, VolumeConfig, Work},
     tree::{CloneTarget, Control, TreeError, clone_tree, remove_tree},
     volume::{Holder, Volume, init, tree_path},
 };
@@ -138,11 +138,28 @@ impl Rig {
     }
 
     pub fn spec(&self, work: Work) -> TaskSpec {
+        self.spec_at(1, work)
+    }
+
+    pub fn spec_at(&self, epoch: i64, work: Work) -> TaskSpec {
         TaskSpec {
             volume: "v".into(),
-            epoch: 1,
+            epoch,
             work,
         }
+    }
+
+    /// Somebody in a tree.
+    pub fn enter(&self, vfolder: Uuid, stay: Stay, epoch: i64) -> Result<Guard, EnterError> {
+        let (volume, fences) = (self.volume.get().unwrap(), self.tasks.fences("v").unwrap());
+        fences.enter(&volume, vfolder, stay, epoch, Arc::default())
+    }
+
+    /// As after a restart.
+    pub async fn restarted(self) -> Self {
+        let Self { dir, volume, tasks } = self;
+        drop((volume, tasks));
+        crate::tasks::reopened(dir).await
     }
 
     /// How many entries one of the volume's directories has.

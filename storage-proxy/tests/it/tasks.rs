@@ -28,7 +28,12 @@ async fn create_clone_and_purge_end_with_what_they_say() {
     );
     assert!(rig.tree(source).is_dir());
     rig.fill(source);
-    let cloned = outcome(run(Work::Clone { source, vfolder })).await;
+    let cloned = outcome(run(Work::Clone {
+        source,
+        vfolder,
+        source_epoch: 1,
+    }))
+    .await;
     assert_eq!(cloned.failure, None);
     assert_eq!(
         cloned.progress.entries_done,
@@ -55,12 +60,17 @@ async fn asking_again_attaches_or_answers_and_other_arguments_are_refused() {
     let rig = Rig::new();
     let (operation, source, vfolder) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
     rig.fill(source);
-    let spec = rig.spec(Work::Clone { source, vfolder });
+    let spec = rig.spec(Work::Clone {
+        source,
+        vfolder,
+        source_epoch: 1,
+    });
     let first = rig.tasks.run(operation, spec.clone()).unwrap();
     let second = rig.tasks.run(operation, spec.clone()).unwrap();
     let other = rig.spec(Work::Clone {
         source,
         vfolder: Uuid::now_v7(),
+        source_epoch: 1,
     });
     assert_eq!(
         rig.tasks.run(operation, other.clone()).unwrap_err(),
@@ -109,6 +119,7 @@ async fn a_missing_source_is_told_and_leaves_nothing() {
     let work = Work::Clone {
         source: Uuid::now_v7(),
         vfolder: Uuid::now_v7(),
+        source_epoch: 1,
     };
     let operation = Uuid::now_v7();
     let failure = outcome(rig.tasks.run(operation, rig.spec(work)).unwrap())
@@ -157,14 +168,21 @@ async fn a_running_task_can_be_cancelled_and_not_forgotten() {
     let rig = Rig::new();
     let (operation, source, vfolder) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
     rig.fill(source);
-    let spec = rig.spec(Work::Clone { source, vfolder });
+    let spec = rig.spec(Work::Clone {
+        source,
+        vfolder,
+        source_epoch: 1,
+    });
     // On this one-threaded runtime the task does not begin before we wait for something.
     let task = rig.tasks.run(operation, spec.clone()).unwrap();
     assert_eq!(
         rig.tasks.forget(operation, "v").await,
         Err(Refused::TaskRunning)
     );
-    assert_eq!(rig.tasks.cancel(operation, "v", vfolder).await, Ok(false));
+    assert_eq!(
+        rig.tasks.cancel(operation, "v", vfolder, 1).await,
+        Ok(false)
+    );
     assert_eq!(
         outcome(task).await.failure.unwrap().kind,
         FailureKind::Cancelled
@@ -189,7 +207,11 @@ async fn of_cancel_and_publication_exactly_one_wins() {
     for round in 0..60 {
         let (operation, vfolder) = (Uuid::now_v7(), Uuid::now_v7());
         let work = if round % 2 == 0 {
-            Work::Clone { source, vfolder }
+            Work::Clone {
+                source,
+                vfolder,
+                source_epoch: 1,
+            }
         } else {
             Work::Create { vfolder }
         };
@@ -198,8 +220,8 @@ async fn of_cancel_and_publication_exactly_one_wins() {
             tokio::task::yield_now().await;
         }
         let (one, two) = tokio::join!(
-            rig.tasks.cancel(operation, "v", vfolder),
-            rig.tasks.cancel(operation, "v", vfolder)
+            rig.tasks.cancel(operation, "v", vfolder, 1),
+            rig.tasks.cancel(operation, "v", vfolder, 1)
         );
         assert_eq!(one, two);
         let ended = outcome(task).await;
@@ -222,8 +244,24 @@ async fn what_does_not_run_is_cancelled_on_disk() {
     let (source, vfolder) = (Uuid::now_v7(), Uuid::now_v7());
     let volume = rig.volume.get().unwrap();
     for (work, tree_there, published) in [
-        (Work::Clone { source, vfolder }, false, false),
-        (Work::Clone { source, vfolder }, true, true),
+        (
+            Work::Clone {
+                source,
+                vfolder,
+                source_epoch: 1,
+            },
+            false,
+            false,
+        ),
+        (
+            Work::Clone {
+                source,
+                vfolder,
+                source_epoch: 1,
+            },
+            true,
+            true,
+        ),
         (Work::Create { vfolder }, true, true),
         (Work::Purge { vfolder }, true, false),
         (Work::Purge { vfolder }, false, true),
@@ -236,7 +274,7 @@ async fn what_does_not_run_is_cancelled_on_disk() {
             fs::create_dir_all(rig.tree(vfolder)).unwrap();
         }
         assert_eq!(
-            rig.tasks.cancel(operation, "v", vfolder).await,
+            rig.tasks.cancel(operation, "v", vfolder, 1).await,
             Ok(published),
             "{work:?}"
         );
@@ -248,11 +286,15 @@ async fn what_does_not_run_is_cancelled_on_disk() {
         let _ = fs::remove_dir(rig.tree(vfolder));
     }
     assert_eq!(
-        rig.tasks.cancel(Uuid::now_v7(), "v", Uuid::now_v7()).await,
+        rig.tasks
+            .cancel(Uuid::now_v7(), "v", Uuid::now_v7(), 1)
+            .await,
         Ok(false)
     );
     assert_eq!(
-        rig.tasks.cancel(Uuid::now_v7(), "w", Uuid::now_v7()).await,
+        rig.tasks
+            .cancel(Uuid::now_v7(), "w", Uuid::now_v7(), 1)
+            .await,
         Err(Refused::VolumeUnknown("w".into()))
     );
 }
@@ -284,12 +326,13 @@ async fn an_older_epoch_is_refused_also_after_a_restart() {
     )
     .await;
     assert_eq!(late.failure.unwrap().kind, FailureKind::Stale);
+    // Not even once the purge is forgotten.
     rig.tasks.forget(purge, "v").await.unwrap();
-    assert!(
-        !rig.root()
-            .join(format!("journal/epochs/{vfolder}"))
-            .exists()
-    );
+    let late = rig
+        .tasks
+        .run(Uuid::now_v7(), spec(6, Work::Create { vfolder }));
+    let late = outcome(late.unwrap()).await;
+    assert_eq!(late.failure.unwrap().kind, FailureKind::Stale);
 }
 
 #[tokio::test]
@@ -297,7 +340,11 @@ async fn a_suspended_task_goes_on_after_a_restart() {
     let rig = Rig::new();
     let (operation, source, vfolder) = (Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7());
     rig.fill(source);
-    let spec = rig.spec(Work::Clone { source, vfolder });
+    let spec = rig.spec(Work::Clone {
+        source,
+        vfolder,
+        source_epoch: 1,
+    });
     let mut task = rig.tasks.run(operation, spec.clone()).unwrap();
     rig.tasks.suspend().await;
     assert!(matches!(task.end().await, End::Suspended));

@@ -1,0 +1,49 @@
+//! A stay in a tree.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::tree::Tree;
+
+/// What somebody is in a tree for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// Reading files.
+    Reading,
+    /// Changing them.
+    Writing,
+    /// Copying all of it as of one moment: any writer who comes in afterwards ends this stay.
+    Copying,
+    /// Making it appear or disappear, by one rename.
+    Publishing,
+}
+
+/// Somebody is in a tree, until this is dropped. Whoever stays long looks at [`Guard::is_cut`], at the `Control` that it
+/// came with, or waits for [`Guard::cut`]: afterwards it must not change anything, and leave soon.
+#[derive(Debug)]
+#[must_use = "dropping it is leaving"]
+pub struct Guard {
+    pub(super) tree: Arc<Tree>,
+    pub(super) number: u64,
+    pub(super) cut: CancellationToken,
+}
+
+impl Guard {
+    /// Whether the tree belongs to somebody else by now.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.cut.is_cancelled()
+    }
+
+    /// Waits until it does.
+    pub async fn cut(&self) {
+        self.cut.cancelled().await;
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.tree.leave(self.number);
+    }
+}

@@ -1,0 +1,196 @@
+//! One vfolder's fence, and who is in its tree.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::guard::{Guard, Stay};
+use crate::{
+    tree::Control,
+    volume::{Fence, OpenVolume, VolumeError},
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    state: Mutex<State>,
+    somebody_left: Condvar,
+    /// Held while the note on disk is changed. Nobody who comes in waits for it.
+    noting: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whether the disk was asked.
+    loaded: bool,
+    fence: Fence,
+    /// What the disk has of it.
+    noted: Fence,
+    guests: Vec<Guest>,
+    last: u64,
+}
+
+#[derive(Debug)]
+struct Guest {
+    number: u64,
+    stay: Stay,
+    epoch: i64,
+    cut: CancellationToken,
+    control: Arc<Control>,
+}
+
+impl Guest {
+    fn is_older_than(&self, fence: Fence) -> bool {
+        self.epoch < least(self.stay, fence)
+    }
+
+    fn cut(&self) {
+        // One that publishes is not disturbed, only waited for.
+        if self.stay != Stay::Publishing {
+            self.cut.cancel();
+            self.control.stop();
+        }
+    }
+}
+
+const fn least(stay: Stay, fence: Fence) -> i64 {
+    match stay {
+        Stay::Reading => fence.readers,
+        Stay::Writing | Stay::Copying | Stay::Publishing => fence.writers,
+    }
+}
+
+impl Tree {
+    /// Asks the disk, once.
+    pub fn load(&self, volume: &OpenVolume, vfolder: Uuid) -> Result<(), VolumeError> {
+        if self.lock().loaded {
+            return Ok(());
+        }
+        let noted = volume.noted_fence(vfolder)?;
+        let mut state = self.lock();
+        // Whoever was faster may have raised it since, and noted that.
+        if !state.loaded {
+            state.loaded = true;
+            state.noted = noted;
+            state.fence = state.fence.raised_to(noted);
+        }
+        Ok(())
+    }
+
+    /// Or the epoch that would do.
+    pub fn enter(
+        this: &Arc<Self>,
+        stay: Stay,
+        epoch: i64,
+        control: Arc<Control>,
+    ) -> Result<Guard, i64> {
+        let mut state = this.lock();
+        let least = least(stay, state.fence);
+        if epoch < least {
+            return Err(least);
+        }
+        match stay {
+            // The tree is not what it was when the copy began. Whoever may write has had the tree since the clone's
+            // end, or what the manager holds for it.
+            Stay::Writing => state.of(Stay::Copying).for_each(Guest::cut),
+            Stay::Copying => {
+                if let Some(newest) = state.of(Stay::Writing).map(|writer| writer.epoch).max() {
+                    return Err(newest);
+                }
+            }
+            Stay::Reading | Stay::Publishing => {}
+        }
+        state.last += 1;
+        let (number, cut) = (state.last, CancellationToken::new());
+        state.guests.push(Guest {
+            number,
+            stay,
+            epoch,
+            cut: cut.clone(),
+            control,
+        });
+        drop(state);
+        Ok(Guard {
+            tree: Arc::clone(this),
+            number,
+            cut,
+        })
+    }
+
+    pub fn leave(&self, number: u64) {
+        self.lock().guests.retain(|guest| guest.number != number);
+        self.somebody_left.notify_all();
+    }
+
+    /// Raises the fence in memory, and tells those who are older now.
+    pub fn cut_older_than(&self, fence: Fence) {
+        let mut state = self.lock();
+        state.fence = state.fence.raised_to(fence);
+        let fence = state.fence;
+        let older = state.guests.iter().filter(|g| g.is_older_than(fence));
+        older.for_each(Guest::cut);
+    }
+
+    /// Answers whether they have all left in time.
+    pub fn wait_for_older_than(&self, fence: Fence, patience: Duration) -> bool {
+        let occupied = |state: &mut State| state.guests.iter().any(|g| g.is_older_than(fence));
+        let waited = self
+            .somebody_left
+            .wait_timeout_while(self.lock(), patience, occupied);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    /// Makes what is in memory durable.
+    pub fn note(&self, volume: &OpenVolume, vfolder: Uuid) -> Result<(), VolumeError> {
+        let _noting = self.noting.lock().unwrap_or_else(PoisonError::into_inner);
+        let fence = {
+            let state = self.lock();
+            if state.noted == state.fence {
+                return Ok(());
+            }
+            state.fence
+        };
+        volume.note_fence(vfolder, fence)?;
+        self.lock().noted = fence;
+        Ok(())
+    }
+
+    pub fn is_noted(&self) -> bool {
+        let state = self.lock();
+        state.noted == state.fence
+    }
+
+    /// Forgets what was noted longer than `age` ago of a tree that is gone.
+    pub fn forget(
+        &self,
+        volume: &OpenVolume,
+        vfolder: Uuid,
+        age: Duration,
+    ) -> Result<(), VolumeError> {
+        let _noting = self.noting.lock().unwrap_or_else(PoisonError::into_inner);
+        // Looked at again, now that nobody notes it anew.
+        if !volume.has_outlived_note(vfolder, age)? {
+            return Ok(());
+        }
+        volume.forget_fence(vfolder)?;
+        let mut state = self.lock();
+        if state.fence == state.noted {
+            state.fence = Fence::default();
+        }
+        state.noted = Fence::default();
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn of(&self, stay: Stay) -> impl Iterator<Item = &Guest> {
+        self.guests.iter().filter(move |guest| guest.stay == stay)
+    }
+}

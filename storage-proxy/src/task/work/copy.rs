@@ -1,0 +1,132 @@
+//! A copy of a tree, as it was at one moment.
+
+use std::{os::fd::AsFd as _, sync::Arc, thread};
+
+use uuid::Uuid;
+
+use super::{Interrupted, Job, Record, Step};
+use crate::{
+    task::{Failure, FailureKind, Guard, Stay, lane::Long, spec::Totals},
+    tree::{CloneTarget, Control, Progress, clone_tree, usage},
+    volume::{Fence, Staging},
+};
+
+impl Job<'_> {
+    pub(super) fn begin_clone(
+        &self,
+        source: Uuid,
+        source_epoch: i64,
+        vfolder: Uuid,
+        record: Option<Record>,
+    ) -> Result<Step, Interrupted> {
+        let totals = record.as_ref().and_then(|record| record.totals);
+        if self.is_published(vfolder)? {
+            return Ok(Step::Done(totals.map(Progress::from).unwrap_or_default()));
+        }
+        drop(self.take_target()?);
+        if record.is_none() {
+            self.write_record(None)?;
+        }
+        // Those who wrote before are out, for good, before anything is copied.
+        let fence = Fence::for_writers(source_epoch);
+        self.ledger.fences.raise(self.volume, source, fence)?;
+        drop(self.hold_source(source, source_epoch)?);
+        Ok(Step::Long(Long::Copy))
+    }
+
+    pub(super) fn copy_and_publish(
+        &self,
+        source: Uuid,
+        source_epoch: i64,
+        vfolder: Uuid,
+    ) -> Result<Progress, Interrupted> {
+        let held = self.hold_source(source, source_epoch)?;
+        self.clear_staging()?;
+        let copied = self.copy_while_held(source, vfolder, &held);
+        // Whoever cuts this clone off waits for no more than that it has stopped.
+        drop(held);
+        copied.map_err(|why| self.clean_up_after(why))?;
+        self.tidy();
+        Ok(self.task.control.progress())
+    }
+
+    fn copy_while_held(
+        &self,
+        source: Uuid,
+        vfolder: Uuid,
+        held: &Guard,
+    ) -> Result<(), Interrupted> {
+        let copy = || {
+            let staging = self.volume.begin_staging(self.operation)?;
+            self.copy(&staging, source)?;
+            let Progress {
+                entries_done: entries,
+                bytes_done: bytes,
+                ..
+            } = self.task.control.progress();
+            self.task.control.set_totals(entries, bytes);
+            // What the place needs is made durable together with the tree.
+            let place = self.volume.prepare_place(vfolder)?;
+            self.volume.sync(&staging)?;
+            self.write_record(Some(Totals { entries, bytes }))?;
+            self.publish(|| match held.is_cut() {
+                true => Err(outdated(source).into()),
+                false => Ok(self.volume.publish(&staging, &place, vfolder)?),
+            })
+        };
+        copy().map_err(|why| match why {
+            // Cut off, and not asked to stop.
+            Interrupted::Stopped(_) if held.is_cut() && self.task.phase.stopping().is_none() => {
+                outdated(source).into()
+            }
+            why => why,
+        })
+    }
+
+    fn hold_source(&self, source: Uuid, epoch: i64) -> Result<Guard, Interrupted> {
+        let control = Arc::clone(&self.task.control);
+        let fences = &self.ledger.fences;
+        Ok(fences.enter(self.volume, source, Stay::Copying, epoch, control)?)
+    }
+
+    fn copy(&self, staging: &Staging, source: Uuid) -> Result<(), Interrupted> {
+        let control = &*self.task.control;
+        let Some(source) = self.volume.tree(source)? else {
+            let message = format!("the vfolder {source} has no tree on this volume");
+            return Err(Failure::lasting(FailureKind::SourceMissing, message).into());
+        };
+        let name = staging.tree_name();
+        let target = CloneTarget {
+            parent: staging.directory(),
+            name: &name,
+            links: staging.links(),
+        };
+        let scan = Control::default();
+        thread::scope(|scope| {
+            // The totals only serve the progress: whatever keeps them from being known, the copy
+            // will meet too.
+            let count = || {
+                if let Ok(all) = usage(source.as_fd(), &scan)
+                    && !all.approximate
+                {
+                    control.set_totals(all.entries, all.bytes);
+                }
+            };
+            let counting = thread::Builder::new().name("count".into());
+            if let Err(error) = counting.spawn_scoped(scope, count) {
+                tracing::warn!(operation = %self.operation, %error, "no thread to count what is to be copied");
+            }
+            let cloned = clone_tree(source.as_fd(), target, control);
+            scan.stop();
+            cloned
+        })
+        .map_err(|error| self.interrupted(error))
+    }
+}
+
+fn outdated(source: Uuid) -> Failure {
+    let message = format!(
+        "the vfolder {source} has changed hands while it was copied; look at its status, and clone it again"
+    );
+    Failure::lasting(FailureKind::Stale, message)
+}

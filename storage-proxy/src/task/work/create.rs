@@ -1,0 +1,39 @@
+//! An empty tree.
+
+use uuid::Uuid;
+
+use super::{Interrupted, Job, Record, Step};
+use crate::tree::Progress;
+
+impl Job<'_> {
+    pub(super) fn begin_create(
+        &self,
+        vfolder: Uuid,
+        record: Option<Record>,
+    ) -> Result<Step, Interrupted> {
+        if !self.is_published(vfolder)? {
+            drop(self.take_target()?);
+            if record.is_none() {
+                self.write_record(None)?;
+            }
+        }
+        self.create(vfolder).map(Step::Done)
+    }
+
+    pub(super) fn create(&self, vfolder: Uuid) -> Result<Progress, Interrupted> {
+        if !self.is_published(vfolder)? {
+            self.clear_staging()?;
+            let make = || {
+                let staging = self.volume.begin_staging(self.operation)?;
+                staging.make_empty_tree(&self.volume.new_trees)?;
+                let place = self.volume.prepare_place(vfolder)?;
+                self.publish(|| Ok(self.volume.publish(&staging, &place, vfolder)?))
+            };
+            make()?;
+            self.tidy();
+        }
+        self.task.control.entry_done();
+        self.task.control.set_totals(1, 0);
+        Ok(self.task.control.progress())
+    }
+}

@@ -1,0 +1,128 @@
+//! A task at work, and what all kinds of tasks do alike.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::{Interrupted, Record};
+use crate::{
+    task::{
+        Guard, Stay,
+        lane::Ledger,
+        leftovers::Leftovers,
+        phase::{Stop, Unpublished},
+        running::Running,
+        spec::Totals,
+    },
+    tree::{Control, TreeError},
+    volume::{OpenVolume, VolumeError},
+};
+
+pub(in crate::task) struct Job<'a> {
+    pub volume: &'a OpenVolume,
+    pub ledger: &'a Ledger,
+    pub operation: Uuid,
+    pub task: &'a Running,
+}
+
+impl Job<'_> {
+    /// Comes into the tree that is to appear or disappear, unless it belongs to a newer epoch than the task. Until the
+    /// answer is dropped, nobody succeeds in fencing this task off.
+    pub(super) fn take_target(&self) -> Result<Guard, Interrupted> {
+        let spec = &self.task.spec;
+        let (vfolder, control) = (spec.work.vfolder(), Arc::default());
+        let fences = &self.ledger.fences;
+        Ok(fences.enter(self.volume, vfolder, Stay::Publishing, spec.epoch, control)?)
+    }
+
+    /// Makes the result visible by `rename`: unless a wish to stop, or whoever has the tree now, came first.
+    pub(super) fn publish(
+        &self,
+        rename: impl FnOnce() -> Result<(), Interrupted>,
+    ) -> Result<(), Interrupted> {
+        let published = self.task.phase.publish(|| {
+            // What is raised meanwhile waits until the rename is durable.
+            let _target = self.take_target()?;
+            rename()
+        });
+        published.map_err(|why| self.unpublished(why))
+    }
+
+    /// Whether the tree is there already, or gone, as the task is to see to: an earlier life did it, and has perhaps died
+    /// before that was durable.
+    pub(super) fn is_published(&self, vfolder: Uuid) -> Result<bool, Interrupted> {
+        let wanted = self.task.spec.work.leaves_a_tree();
+        if self.volume.tree(vfolder)?.is_some() != wanted {
+            return Ok(false);
+        }
+        self.task
+            .phase
+            .publish(|| Ok(self.volume.settle_tree(vfolder)?))
+            .map_err(|why| self.unpublished(why))?;
+        self.tidy();
+        Ok(true)
+    }
+
+    pub(super) fn write_record(&self, totals: Option<Totals>) -> Result<(), VolumeError> {
+        let mut record = Record::new(&self.task.spec);
+        record.totals = totals;
+        self.volume.write_journal(self.operation, &record)
+    }
+
+    pub(super) fn tidy(&self) {
+        let left = Leftovers {
+            volume: self.volume,
+            ledger: self.ledger,
+            operation: self.operation,
+            control: &Control::default(),
+        };
+        left.tidy();
+    }
+
+    /// Destroys what an earlier life of this task has left.
+    pub(super) fn clear_staging(&self) -> Result<(), Interrupted> {
+        let cleanup = &self.task.cleanup;
+        match self.volume.clear_staging(self.operation, cleanup) {
+            Err(VolumeError::Tree(error)) => return Err(self.interrupted(error)),
+            cleared => cleared?,
+        };
+        // Also what an earlier attempt to clear has left.
+        self.volume
+            .destroy_trash_of(self.operation, cleanup)
+            .map_err(|error| self.interrupted(error))
+    }
+
+    /// Before a failure is told of, its space is free again. A cancel does not wait for that, and a suspended task goes
+    /// on later.
+    pub(super) fn clean_up_after(&self, why: Interrupted) -> Interrupted {
+        if !matches!(why, Interrupted::Failed(_)) {
+            return why;
+        }
+        match self.clear_staging() {
+            Ok(()) | Err(Interrupted::ArgumentsDiffer | Interrupted::FailedBefore(_)) => why,
+            Err(stopped @ Interrupted::Stopped(_)) => stopped,
+            Err(Interrupted::Failed(failure)) => {
+                tracing::warn!(operation = %self.operation, error = failure.message, "can't remove what the failed task left");
+                why
+            }
+        }
+    }
+
+    pub(super) fn interrupted(&self, error: TreeError) -> Interrupted {
+        if error.is_cancelled() {
+            return self.stopped();
+        }
+        error.into()
+    }
+
+    fn unpublished(&self, why: Unpublished<Interrupted>) -> Interrupted {
+        match why {
+            Unpublished::Stopped => self.stopped(),
+            Unpublished::Failed(why) => why,
+        }
+    }
+
+    fn stopped(&self) -> Interrupted {
+        Interrupted::Stopped(self.task.phase.stopping().unwrap_or(Stop::Suspend))
+    }
+}

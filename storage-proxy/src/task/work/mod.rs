@@ -1,0 +1,79 @@
+//! What tasks do. Runs on threads that may block; everything here may be repeated after a crash at any point.
+
+mod copy;
+mod create;
+mod job;
+mod purge;
+
+pub(super) use self::job::Job;
+use super::{Failure, Work, lane::Long, phase::Stop, spec::Record};
+use crate::tree::Progress;
+
+/// How far a task is.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// It is done; this was done in all.
+    Done(Progress),
+    /// What remains takes long.
+    Long(Long),
+}
+
+/// Why work ended early.
+#[derive(Debug)]
+pub(super) enum Interrupted {
+    /// It failed.
+    Failed(Failure),
+    /// It had failed for good before.
+    FailedBefore(Failure),
+    /// It was asked to stop.
+    Stopped(Stop),
+    /// The journal has another task under this id.
+    ArgumentsDiffer,
+}
+
+impl<E: Into<Failure>> From<E> for Interrupted {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Job<'_> {
+    /// Does what is quick of the task, or what remains of that.
+    pub fn begin(&self) -> Result<Step, Interrupted> {
+        let spec = &self.task.spec;
+        let record = match self.ledger.verdicts.unwritten(self.operation) {
+            Some(record) => Some(record),
+            None => self.volume.read_journal::<Record>(self.operation)?,
+        };
+        if record.as_ref().is_some_and(|record| !record.is_of(spec)) {
+            return Err(Interrupted::ArgumentsDiffer);
+        }
+        if let Some(verdict) = record.as_ref().and_then(|r| r.verdict.clone()) {
+            return Err(Interrupted::FailedBefore(verdict.into()));
+        }
+        match spec.work {
+            Work::Create { vfolder } => self.begin_create(vfolder, record),
+            Work::Clone {
+                source,
+                vfolder,
+                source_epoch,
+            } => self.begin_clone(source, source_epoch, vfolder, record),
+            Work::Purge { vfolder } => self.begin_purge(vfolder),
+        }
+        .map_err(|why| self.clean_up_after(why))
+    }
+
+    /// Does what takes long, after [`Job::begin`] and with a turn.
+    pub fn go_on(&self) -> Result<Step, Interrupted> {
+        match self.task.spec.work {
+            Work::Create { vfolder } => self.create(vfolder),
+            Work::Clone {
+                source,
+                vfolder,
+                source_epoch,
+            } => self.copy_and_publish(source, source_epoch, vfolder),
+            Work::Purge { vfolder } => self.destroy(vfolder),
+        }
+        .map(Step::Done)
+    }
+}

@@ -1,0 +1,67 @@
+//! A tree's end.
+
+use uuid::Uuid;
+
+use super::{Interrupted, Job, Record, Step};
+use crate::{
+    task::{RaiseError, lane::Long, phase::Stop},
+    tree::Progress,
+    volume::Fence,
+};
+
+impl Job<'_> {
+    pub(super) fn begin_purge(&self, vfolder: Uuid) -> Result<Step, Interrupted> {
+        if !self.is_published(vfolder)? {
+            drop(self.take_target()?);
+            self.note_purge()?;
+            self.empty(vfolder)?;
+            // Out of sight. Then the result is published, whatever remains to be destroyed.
+            self.publish(|| {
+                self.volume.trash_tree(self.operation, vfolder)?;
+                Ok(())
+            })?;
+        }
+        Ok(Step::Long(Long::Destroy))
+    }
+
+    pub(super) fn destroy(&self, vfolder: Uuid) -> Result<Progress, Interrupted> {
+        self.volume
+            .destroy_trash_of(self.operation, &self.task.control)
+            .map_err(|error| match error.is_cancelled() {
+                // Nothing but the end of the process stops it now.
+                true => Interrupted::Stopped(Stop::Suspend),
+                false => error.into(),
+            })?;
+        // Perhaps there was no space for the note before.
+        self.empty(vfolder)?;
+        Ok(self.task.control.progress())
+    }
+
+    /// Takes the tree away from everybody else. On a full volume this is noted later (it is what makes space): until then
+    /// this process knows, and after a crash nothing is lost but that; how far the purge is, the tree and the trash tell.
+    fn empty(&self, vfolder: Uuid) -> Result<(), Interrupted> {
+        let fence = Fence::for_all(self.task.spec.epoch);
+        match self.ledger.fences.raise(self.volume, vfolder, fence) {
+            Err(RaiseError::Volume(error)) if error.is_for_want_of_space() => {
+                tracing::warn!(operation = %self.operation, %error, "purging without a note of the epoch: the volume is full");
+                Ok(())
+            }
+            raised => Ok(raised?),
+        }
+    }
+
+    /// Notes in the journal that the purge has begun; on a full volume it goes on without.
+    fn note_purge(&self) -> Result<(), Interrupted> {
+        let note = || match self.volume.read_journal::<Record>(self.operation)? {
+            Some(_) => Ok(()),
+            None => self.write_record(None),
+        };
+        match note() {
+            Err(error) if error.is_for_want_of_space() => {
+                tracing::warn!(operation = %self.operation, %error, "purging without a note of it: the volume is full");
+                Ok(())
+            }
+            noted => Ok(noted?),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What an old grant can still do, over the wire: nothing, once the request that took the tree away was answered.
+
+use tonic::Code;
+use uuid::Uuid;
+use vfolder_common::token::GrantMode;
+use vfolder_proto::{
+    storage::{CloneTree, FenceTreeRequest, PurgeTree, run_task_request::Task},
+    v1::{CreateDirectoryRequest, ListFilesRequest},
+};
+
+use crate::proxy::{Proxy, refused};
+
+async fn make(proxy: &Proxy, epoch: i64, vfolder: Uuid, path: &str) -> Result<(), (Code, String)> {
+    let message = CreateDirectoryRequest {
+        vfolder_id: vfolder.to_string(),
+        path: path.into(),
+        ..Default::default()
+    };
+    let request = proxy.granted_at(epoch, vfolder, GrantMode::ReadWrite, message);
+    match proxy.files().create_directory(request).await {
+        Ok(_) => Ok(()),
+        refusal => Err(refused(refusal)),
+    }
+}
+
+async fn list(proxy: &Proxy, epoch: i64, vfolder: Uuid) -> Result<(), (Code, String)> {
+    let message = ListFilesRequest {
+        vfolder_id: vfolder.to_string(),
+        ..Default::default()
+    };
+    // A right to write that is out of date is still one to read.
+    let request = proxy.granted_at(epoch, vfolder, GrantMode::ReadWrite, message);
+    match proxy.files().list_files(request).await {
+        Ok(_) => Ok(()),
+        refusal => Err(refused(refusal)),
+    }
+}
+
+fn stale() -> Result<(), (Code, String)> {
+    Err((Code::Aborted, "GRANT_STALE".into()))
+}
+
+async fn fence(proxy: &Proxy, vfolder: Uuid, epoch: i64, readers: bool) {
+    let request = FenceTreeRequest {
+        volume: "v".into(),
+        vfolder_id: vfolder.to_string(),
+        epoch,
+        readers,
+    };
+    let request = proxy.signed(request);
+    proxy.storage().fence_tree(request).await.unwrap();
+}
+
+async fn clone(proxy: &Proxy, source: Uuid, source_epoch: i64) {
+    let task = Task::CloneTree(CloneTree {
+        source_id: source.to_string(),
+        vfolder_id: Uuid::now_v7().to_string(),
+        source_epoch,
+    });
+    let ended = proxy.run(Uuid::now_v7(), task).await.unwrap();
+    assert_eq!(ended.failure, None);
+}
+
+async fn purge(proxy: &Proxy, vfolder: Uuid, epoch: i64) {
+    let task = Task::PurgeTree(PurgeTree {
+        vfolder_id: vfolder.to_string(),
+    });
+    let ended = proxy.run_at(epoch, Uuid::now_v7(), task).await.unwrap();
+    assert_eq!(ended.failure, None);
+}
+
+// The client must hear of the end while the test waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_grant_writes_nothing_once_the_tree_was_taken_away() {
+    let mut proxy = Proxy::start().await;
+    let mut taken = Vec::new();
+    for how in ["fence", "clone", "fence for readers too", "purge"] {
+        let vfolder = proxy.create().await;
+        assert_eq!(make(&proxy, 1, vfolder, "before").await, Ok(()), "{how}");
+        match how {
+            "fence" => fence(&proxy, vfolder, 2, false).await,
+            "clone" => clone(&proxy, vfolder, 2).await,
+            "purge" => purge(&proxy, vfolder, 2).await,
+            _ => fence(&proxy, vfolder, 2, true).await,
+        }
+        let reading = match how {
+            "fence" | "clone" => Ok(()),
+            _ => stale(),
+        };
+        taken.push((how, vfolder, reading));
+    }
+    for life in 0..2 {
+        for (how, vfolder, reading) in &taken {
+            let refusal = make(&proxy, 1, *vfolder, "after").await;
+            assert_eq!(refusal, stale(), "{how}, life {life}");
+            assert_eq!(&list(&proxy, 1, *vfolder).await, reading, "{how}, {life}");
+            assert!(!proxy.tree(*vfolder).join("after").exists());
+            if *how != "purge" {
+                let path = format!("now{life}");
+                assert_eq!(make(&proxy, 2, *vfolder, &path).await, Ok(()), "{how}");
+            }
+        }
+        if life == 0 {
+            proxy = Proxy::start_in(proxy.stop()).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_older_fence_changes_nothing_and_a_newer_grant_raises_none() {
+    let proxy = Proxy::start().await;
+    let vfolder = proxy.create().await;
+    fence(&proxy, vfolder, 5, false).await;
+    fence(&proxy, vfolder, 3, true).await;
+    assert_eq!(make(&proxy, 4, vfolder, "four").await, stale());
+    assert_eq!(list(&proxy, 2, vfolder).await, stale());
+    assert_eq!(list(&proxy, 3, vfolder).await, Ok(()));
+    assert_eq!(make(&proxy, 9, vfolder, "nine").await, Ok(()));
+    assert_eq!(make(&proxy, 5, vfolder, "five").await, Ok(()));
+}
