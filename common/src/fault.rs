@@ -7,8 +7,9 @@
 //! VFOLDER_FAULTS="clone.copied=kill@2,journal.write=ENOSPC"
 //! ```
 //!
-//! Comma-separated `name=action[@n]`. Actions: `kill` (SIGKILL to itself), `stop` (SIGSTOP to itself), or the name of an
-//! error that the point then returns: `EIO`, `ENOSPC`, `EDQUOT`, `EROFS`, `ESTALE`. With `@n` only the n-th passage through the
+//! Comma-separated `name=action[@n]`. Actions: `kill` (SIGKILL to itself), `stop` (SIGSTOP to itself), `pause` (the
+//! thread goes on after half a second, so that others can be faster), or the name of an error that the point then
+//! returns: `EIO`, `ENOSPC`, `EDQUOT`, `EROFS`, `ESTALE`. With `@n` only the n-th passage through the
 //! point in the process's life is hit; without, every one. A name that isn't in the list given to [`init`] is refused at
 //! the start, so that a test can't wait for a point that no longer exists.
 
@@ -45,11 +46,14 @@ mod armed {
             OnceLock,
             atomic::{AtomicU64, Ordering},
         },
+        thread,
+        time::Duration,
     };
 
     use rustix::process::{Signal, getpid, kill_process};
 
     const VARIABLE: &str = "VFOLDER_FAULTS";
+    const PAUSE: Duration = Duration::from_millis(500);
 
     static FAULTS: OnceLock<HashMap<String, Fault>> = OnceLock::new();
 
@@ -64,6 +68,7 @@ mod armed {
     #[derive(Clone, Copy, Debug)]
     enum Action {
         Signal(Signal),
+        Pause,
         Error(rustix::io::Errno),
     }
 
@@ -99,6 +104,10 @@ mod armed {
         tracing::warn!(point = name, passage, action = ?fault.action, "fault");
         match fault.action {
             Action::Signal(signal) => kill_process(getpid(), signal).map_err(io::Error::from),
+            Action::Pause => {
+                thread::sleep(PAUSE);
+                Ok(())
+            }
             Action::Error(errno) => Err(errno.into()),
         }
     }
@@ -130,6 +139,7 @@ mod armed {
                 action: match action {
                     "kill" => Action::Signal(Signal::KILL),
                     "stop" => Action::Signal(Signal::STOP),
+                    "pause" => Action::Pause,
                     "EIO" => Action::Error(Errno::IO),
                     "ENOSPC" => Action::Error(Errno::NOSPC),
                     "EDQUOT" => Action::Error(Errno::DQUOT),

@@ -7,9 +7,9 @@ use tonic::transport::Endpoint;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
-use vfolder_common::{server::client_tls, telemetry};
+use vfolder_common::{fault, server::client_tls, telemetry};
 
-use crate::{config::Config, server, volume};
+use crate::{config::Config, faults, server, volume};
 
 /// Whatever ends the program early, for its last words.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -87,6 +87,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve { config, addr_file } => {
             let config = Config::load(&config)?;
             telemetry::init(&config.log)?;
+            fault::init(faults::POINTS)?;
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .max_blocking_threads(server::blocking_threads(&config))

@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod faults;
 pub mod grpc;
 pub mod server;
 pub mod task;

@@ -14,7 +14,10 @@ use super::{
     running::{Attachment, End, Running},
     slots::{Deciding, Slot},
 };
-use crate::tree::{Control, Progress};
+use crate::{
+    faults::pass,
+    tree::{Control, Progress},
+};
 
 impl Tasks {
     /// Stops a task, which would publish the tree of `vfolder` under `epoch`, unless its result is published. Answers,
@@ -98,6 +101,7 @@ impl Inner {
                     left.cancel(hint)
                 })
                 .await?;
+            pass("cancel.answer");
             if published.is_some() {
                 // Asking for it again will tell its outcome.
                 deciding.leave_to_the_disk();
@@ -156,6 +160,7 @@ impl Inner {
             left.forget(known.as_ref())
         })
         .await?;
+        pass("forget.answer");
         // A late request is still told that it succeeded.
         if !deciding.before().is_some_and(Slot::has_succeeded) {
             deciding.end(cancelled());

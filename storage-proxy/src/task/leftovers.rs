@@ -8,8 +8,9 @@ use super::{
     spec::{Record, TaskSpec},
 };
 use crate::{
+    faults::{at, pass},
     tree::{Control, Progress},
-    volume::{Fence, OpenVolume, VolumeError},
+    volume::{Fence, OpenVolume, VolumeError, on},
 };
 
 /// What a task is, as far as its journal doesn't tell.
@@ -49,7 +50,9 @@ impl Leftovers<'_> {
             let totals = record.and_then(|record| record.totals);
             return Ok(Some(totals.map(Progress::from).unwrap_or_default()));
         }
+        at("cancel.begin").map_err(on("fault point", "cancel"))?;
         self.volume.clear_staging(self.operation, self.control)?;
+        at("cancel.cleared").map_err(on("fault point", "cancel"))?;
         match (self.retire(vfolder, epoch), spec) {
             // What could be noted elsewhere can be noted here: the wish is granted even on a full volume. Both notes are
             // in memory, and on disk as soon as there is space.
@@ -64,6 +67,7 @@ impl Leftovers<'_> {
             }
             (retired, _) => {
                 retired?;
+                at("cancel.retired").map_err(on("fault point", "cancel"))?;
                 self.drop_journal()?;
                 Ok(None)
             }
@@ -73,6 +77,7 @@ impl Leftovers<'_> {
     /// Removes what is left of a task that is never asked for again. Where that is not because it has succeeded, it is
     /// first seen to it that it can't be done again, however late somebody asks.
     pub fn forget(&self, known: Option<&TaskSpec>) -> Result<(), RaiseError> {
+        at("forget.begin").map_err(on("fault point", "forget"))?;
         let record = self.record()?;
         if let Some(spec) = record.as_ref().map(|record| &record.spec).or(known) {
             let vfolder = spec.work.vfolder();
@@ -82,9 +87,11 @@ impl Leftovers<'_> {
             if failed || there != spec.work.leaves_a_tree() {
                 self.volume.clear_staging(self.operation, self.control)?;
                 self.retire(vfolder, spec.epoch)?;
+                at("forget.retired").map_err(on("fault point", "forget"))?;
             }
         }
         self.volume.clear_staging(self.operation, self.control)?;
+        at("forget.cleared").map_err(on("fault point", "forget"))?;
         Ok(self.drop_journal()?)
     }
 
@@ -151,5 +158,7 @@ pub(super) fn note_failure(
         Ok(None) | Err(_) => Record::new(spec),
     };
     record.verdict = Some(failure.into());
+    pass("verdict.note");
     ledger.verdicts.note(volume, operation, record);
+    pass("verdict.noted");
 }

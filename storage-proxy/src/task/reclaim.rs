@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::{OUTLIVES_ITS_TREE, lane::Ledger};
 use crate::{
+    faults::pass,
     tree::Control,
     volume::{OpenVolume, Volume, operation_of},
 };
@@ -136,7 +137,10 @@ impl Shared {
             if operation_of(entry).is_some_and(&self.busy) || failed.contains_key(entry) {
                 return true;
             }
-            match volume.destroy_trash(entry, &self.control) {
+            pass("reclaim.begin");
+            let destroyed = volume.destroy_trash(entry, &self.control);
+            pass("reclaim.done");
+            match destroyed {
                 Ok(()) => true,
                 Err(error) if error.is_cancelled() => false,
                 Err(error) => {

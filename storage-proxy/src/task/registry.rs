@@ -19,7 +19,10 @@ use super::{
     running::Running,
     slots::{Slot, Slots},
 };
-use crate::volume::{Fence, Volume, VolumeError};
+use crate::{
+    faults::pass,
+    volume::{Fence, Volume, VolumeError},
+};
 
 /// Why a request about tasks is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -114,7 +117,9 @@ impl Tasks {
         let lane = self.0.lane(volume)?;
         let fences = Arc::clone(&lane.ledger.fences);
         lane.on_volume(move |volume| fences.raise(volume, vfolder, fence))
-            .await
+            .await?;
+        pass("fence.answer");
+        Ok(())
     }
 
     /// One volume.

@@ -17,6 +17,7 @@ use super::{
     work::{Interrupted, Job, Step},
 };
 use crate::{
+    faults::pass,
     tree::Progress,
     volume::{OpenVolume, Volume, VolumeError},
 };
@@ -42,6 +43,7 @@ impl Inner {
         if let Some(lane) = lane {
             lane.reclaimer.wake();
         }
+        pass("task.answer");
         running.end.send_replace(Some(end));
     }
 
@@ -103,8 +105,14 @@ impl Stage {
         };
         let interrupted = match task.phase.stopping() {
             Some(stop) => Interrupted::Stopped(stop),
-            None => match self.step(&open) {
-                Ok(Step::Done(progress)) => return Next::End(succeeded(progress)),
+            None => match self.step(volume, &open) {
+                // What is durable on a volume that went away is found when it is back and the task is asked for again.
+                Ok(Step::Done(progress)) => {
+                    return Next::End(match volume.get() {
+                        Ok(_) => succeeded(progress),
+                        Err(gone) => failed(task, gone.into()),
+                    });
+                }
                 Ok(Step::Long(long)) => return Next::Turn(long),
                 Err(interrupted) => interrupted,
             },
@@ -114,9 +122,9 @@ impl Stage {
             Interrupted::Stopped(Stop::Suspend) => End::Suspended,
             Interrupted::Stopped(Stop::Cancel) => self.cancelled(&open),
             Interrupted::Failed(failure) => {
-                let failure = match (failure.kind, volume.get()) {
-                    // What looks like an I/O error may be the volume that went away.
-                    (FailureKind::IoError, Err(gone)) => gone.into(),
+                let failure = match volume.get() {
+                    // What looks like a failure for good may be the volume that went away.
+                    Err(gone) if !failure.retryable => gone.into(),
                     _ => failure,
                 };
                 if !failure.retryable {
@@ -129,15 +137,16 @@ impl Stage {
         })
     }
 
-    fn step(&self, volume: &OpenVolume) -> Result<Step, Interrupted> {
+    fn step(&self, configured: &Volume, volume: &OpenVolume) -> Result<Step, Interrupted> {
         match self.long {
-            None => self.job(volume).begin(),
-            Some(_) => self.job(volume).go_on(),
+            None => self.job(configured, volume).begin(),
+            Some(_) => self.job(configured, volume).go_on(),
         }
     }
 
-    fn job<'a>(&'a self, volume: &'a OpenVolume) -> Job<'a> {
+    fn job<'a>(&'a self, configured: &'a Volume, volume: &'a OpenVolume) -> Job<'a> {
         Job {
+            configured,
             volume,
             ledger: &self.ledger,
             operation: self.operation,

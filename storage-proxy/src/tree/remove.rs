@@ -20,6 +20,7 @@ use super::{
     error::{looking, system},
     open::{open_directory, open_entry, reopen_regular},
 };
+use crate::faults::at;
 
 /// A file larger than this is truncated by steps of this size before it is unlinked: an unlink of 10 GiB takes seconds
 /// on ext4, in which no stop would be heard.
@@ -115,6 +116,7 @@ impl Removal<'_> {
         let (control, pending, found) = (self.control, &mut frame.pending, &mut frame.found);
         let position = self.dirents.batch(directory, |name, kind| {
             control.check()?;
+            at("remove.entry").map_err(system("unlink"))?;
             *found = true;
             if kind == FileKind::Directory || !remove_file(directory, name, kind, control)? {
                 pending.push(name.to_owned());

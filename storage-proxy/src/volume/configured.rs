@@ -96,7 +96,7 @@ impl Volume {
             }
             tracing::warn!(
                 volume = self.name,
-                "the volume is no longer at {}",
+                "the volume is no longer at {}, or its lock no longer there",
                 self.path.display()
             );
             slot.open = None;

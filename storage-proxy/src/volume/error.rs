@@ -138,7 +138,7 @@ impl VolumeError {
 }
 
 /// `map_err` for system calls on an open volume.
-pub(super) fn on(what: &str, call: &'static str) -> impl Fn(Errno) -> VolumeError {
+pub(crate) fn on(what: &str, call: &'static str) -> impl Fn(Errno) -> VolumeError {
     move |errno| VolumeError::System {
         what: what.to_owned(),
         call,

@@ -18,7 +18,10 @@ use super::{
     error::on,
     layout::EPOCHS,
 };
-use crate::tree::{Fault, dirents::Dirents, open::open_directory};
+use crate::{
+    faults::at,
+    tree::{Fault, dirents::Dirents, open::open_directory},
+};
 
 /// The least epochs that still count. Who may write may read: `writers` is never below `readers`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,7 +99,9 @@ impl OpenVolume {
         let directory =
             make_directory(&self.journal, &directory_name(), 0o700).map_err(on(EPOCHS, "mkdir"))?;
         let content = fence.write();
-        replace_file(directory, &vfolder.to_string(), content.as_bytes())
+        at("fence.note")
+            .and_then(|()| replace_file(directory, &vfolder.to_string(), content.as_bytes()))
+            .and_then(|()| at("fence.noted"))
             .map_err(on(EPOCHS, "write"))
     }
 

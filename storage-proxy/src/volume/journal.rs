@@ -9,6 +9,7 @@ use super::{
     error::on,
     layout::JOURNAL,
 };
+use crate::faults::at;
 
 impl OpenVolume {
     /// Writes the entry of `operation`, in place of what was there. Durable when it returns.
@@ -22,7 +23,10 @@ impl OpenVolume {
     ) -> Result<(), VolumeError> {
         let content = serde_json::to_vec(entry)
             .map_err(|error| VolumeError::Journal(operation, error.to_string()))?;
-        replace_file(&self.journal, &operation.to_string(), &content).map_err(on(JOURNAL, "write"))
+        at("journal.write")
+            .and_then(|()| replace_file(&self.journal, &operation.to_string(), &content))
+            .and_then(|()| at("journal.written"))
+            .map_err(on(JOURNAL, "write"))
     }
 
     /// The entry of `operation`, if there is one.
@@ -48,8 +52,9 @@ impl OpenVolume {
     /// # Errors
     /// Those of the calls.
     pub fn remove_journal(&self, operation: Uuid) -> Result<(), VolumeError> {
-        remove_file(&self.journal, &operation.to_string())
-            .map(drop)
+        at("journal.remove")
+            .and_then(|()| remove_file(&self.journal, &operation.to_string()))
+            .and_then(|_| at("journal.removed"))
             .map_err(on(JOURNAL, "unlink"))
     }
 }

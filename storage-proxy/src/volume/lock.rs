@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FlockOperation, Mode, OFlags, flock, fsync, ftruncate, openat},
+    fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, fsync, ftruncate, openat, statat},
     io::{Errno, pwrite},
 };
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,10 @@ use uuid::Uuid;
 use super::{
     durable::{read_file, replace_file},
     layout::LOCK,
+};
+use crate::{
+    faults::at,
+    tree::{Meta, meta::FileId},
 };
 
 /// Who holds a volume, as the lock file says.
@@ -99,6 +103,7 @@ pub fn take(
         }
         done => done.map_err(|errno| LockError::System("flock", errno))?,
     }
+    at("open.locked").map_err(|errno| LockError::System("flock", errno))?;
     if !read_only {
         match write_holder(&file, holder) {
             // It is held all the same; only who holds it can't be told.
@@ -108,7 +113,15 @@ pub fn take(
             done => done.map_err(|errno| LockError::System("write", errno))?,
         }
     }
+    at("open.held").map_err(|errno| LockError::System("write", errno))?;
     Ok(Some(file))
+}
+
+/// Whether what is called the lock in `root` is what was locked. If not, somebody else may have locked what is there now.
+pub fn is_in_place(root: impl AsFd, lock: &OwnedFd) -> bool {
+    let id = |stat| -> FileId { Meta::from(stat).id };
+    let there = statat(root, LOCK, AtFlags::SYMLINK_NOFOLLOW).map(id);
+    there.is_ok_and(|there| fstat(lock).map(id).is_ok_and(|ours| ours == there))
 }
 
 /// Makes the lock file of a new volume, with a block into which a holder can be written when no other is left. Never on a

@@ -33,6 +33,7 @@ pub use capacity::{Capacity, Health};
 pub use configured::Volume;
 pub use contents::{Area, Found};
 pub use description::{Description, LAYOUT};
+pub(crate) use error::on;
 pub use error::{OpenError, VolumeError};
 pub use fence::Fence;
 pub use init::{InitError, init};

@@ -4,6 +4,7 @@ use std::{
     ffi::CString,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use rustix::{
@@ -24,10 +25,13 @@ use super::{
     },
     lock::{self, LockError},
 };
-use crate::tree::{
-    Meta, RelativePath, TreeRoot,
-    meta::FileId,
-    open::{open_directory, open_path},
+use crate::{
+    faults::at,
+    tree::{
+        Meta, RelativePath, TreeRoot,
+        meta::FileId,
+        open::{open_directory, open_path},
+    },
 };
 
 /// Who owns the root directory of a new vfolder, and its permission bits.
@@ -51,6 +55,8 @@ impl Default for NewTrees {
     }
 }
 
+static OPENINGS: AtomicU64 = AtomicU64::new(1);
+
 /// An open volume. Its lock is held until this is dropped.
 #[derive(Debug)]
 pub struct OpenVolume {
@@ -65,7 +71,8 @@ pub struct OpenVolume {
     pub new_trees: NewTrees,
     identity: FileId,
     opened_read_only: bool,
-    _lock: Option<OwnedFd>,
+    lock: Option<OwnedFd>,
+    opening: u64,
 }
 
 impl OpenVolume {
@@ -145,6 +152,7 @@ impl OpenVolume {
                 }
             }
         }
+        at("open.opened").map_err(system("open"))?;
         Ok(Self {
             tree: directory(TREE)?,
             trash: directory(TRASH)?,
@@ -156,7 +164,8 @@ impl OpenVolume {
             root,
             identity: Meta::from(identity).id,
             opened_read_only: read_only,
-            _lock: lock,
+            lock,
+            opening: OPENINGS.fetch_add(1, Ordering::Relaxed),
         })
     }
 
@@ -166,11 +175,22 @@ impl OpenVolume {
         &self.description
     }
 
-    /// Whether `path` still leads here, and as writable as it was: after an unmount it leads to what was below.
+    /// Differs from one opening to the next: in between, the volume may have been somebody else's.
+    #[must_use]
+    pub fn opening(&self) -> u64 {
+        self.opening
+    }
+
+    /// Whether `path` still leads here, and as writable as it was: after an unmount it leads to what was below. And whether
+    /// the lock is still ours: once its file is removed or replaced, another storage-proxy can take the new one.
     pub(super) fn is_still_at(&self, path: &Path) -> bool {
         let found = statat(CWD, path.join(DESCRIPTION), AtFlags::SYMLINK_NOFOLLOW);
         found.is_ok_and(|stat| Meta::from(stat).id == self.identity)
             && is_read_only(&self.root).is_ok_and(|now| now || !self.opened_read_only)
+            && self
+                .lock
+                .as_ref()
+                .is_none_or(|lock| lock::is_in_place(&self.root, lock))
     }
 
     /// Whether it can't be written now.

@@ -17,7 +17,7 @@ use super::{
     error::on,
     layout::{STAGING, TRASH, TREE},
 };
-use crate::tree::open::open_directory;
+use crate::{faults::at, tree::open::open_directory};
 
 /// In staging/<operation>/: the tree to be published.
 const STAGED_TREE: &str = "tree";
@@ -122,11 +122,16 @@ impl OpenVolume {
         vfolder: Uuid,
     ) -> Result<(), VolumeError> {
         let name = vfolder.to_string();
-        match rename_to_free(&staging.directory, STAGED_TREE, place, &name) {
+        let renamed = at("publish.begin")
+            .and_then(|()| rename_to_free(&staging.directory, STAGED_TREE, place, &name));
+        match renamed {
             Err(Errno::EXIST | Errno::NOTEMPTY) => return Err(VolumeError::TreeExists),
             done => done.map_err(on(STAGING, "rename"))?,
         }
-        let durable = fsync(place).and_then(|()| fsync(&staging.directory));
+        let durable = at("publish.renamed")
+            .and_then(|()| fsync(place))
+            .and_then(|()| fsync(&staging.directory))
+            .and_then(|()| at("publish.synced"));
         durable.map_err(|errno| {
             let back = rename_to_free(place, &name, &staging.directory, STAGED_TREE);
             if let Err(error) = back {

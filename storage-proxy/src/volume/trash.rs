@@ -21,7 +21,10 @@ use super::{
     error::on,
     layout::{STAGING, TRASH},
 };
-use crate::tree::{Control, Fault, TreeError, dirents::Dirents, open::open_directory, remove_tree};
+use crate::{
+    faults::at,
+    tree::{Control, Fault, TreeError, dirents::Dirents, open::open_directory, remove_tree},
+};
 
 impl OpenVolume {
     /// Moves the tree of `vfolder` into the trash of `operation`. Answers whether there was one. Durable when it returns,
@@ -117,8 +120,10 @@ impl OpenVolume {
         name: &str,
     ) -> Result<bool, VolumeError> {
         let durable = || {
-            fsync(&self.trash)
+            at("trash.renamed")
+                .and_then(|()| fsync(&self.trash))
                 .and_then(|()| fsync(from))
+                .and_then(|()| at("trash.synced"))
                 .map_err(on(TRASH, "fsync"))
         };
         let mut number = 0_u32;
@@ -128,7 +133,10 @@ impl OpenVolume {
                 Err(Errno::NOENT) => return durable().map(|()| false),
                 done => done.map_err(on(name, "stat"))?,
             };
-            match rename_to_free(from, name, &self.trash, &trash_name(operation, number)) {
+            let renamed = at("trash.begin").and_then(|()| {
+                rename_to_free(from, name, &self.trash, &trash_name(operation, number))
+            });
+            match renamed {
                 Ok(()) => return durable().map(|()| true),
                 // What an earlier attempt has left is still there.
                 Err(Errno::EXIST | Errno::NOTEMPTY) => number += 1,

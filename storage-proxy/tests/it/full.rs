@@ -11,10 +11,11 @@ use vfolder_storage_proxy::{
 
 use crate::{support::Rig, tasks::outcome};
 
-struct Mounted<'a>(&'a Path);
+/// A filesystem, until this is dropped.
+pub struct Mounted<'a>(&'a Path);
 
 impl<'a> Mounted<'a> {
-    fn tmpfs(at: &'a Path, size: &str) -> Option<Self> {
+    pub fn tmpfs(at: &'a Path, size: &str) -> Option<Self> {
         fs::create_dir(at).unwrap();
         Self::try_at(&["-t", "tmpfs", "-o", size, "none"], at)
     }
@@ -30,6 +31,12 @@ impl<'a> Mounted<'a> {
             return None;
         }
         Self::try_at(&["-o", "loop", image.to_str().unwrap()], at)
+    }
+
+    /// Whoever has files open keeps it.
+    pub fn unmount(&self) {
+        let done = Command::new("umount").arg("--lazy").arg(self.0).status();
+        assert!(done.unwrap().success());
     }
 
     fn try_at(arguments: &[&str], at: &'a Path) -> Option<Self> {
@@ -58,7 +65,7 @@ fn mount(arguments: &[&str], at: &Path) -> bool {
         .is_ok_and(|done| done.status.success())
 }
 
-fn rig(dir: tempfile::TempDir) -> Rig {
+pub fn rig(dir: tempfile::TempDir) -> Rig {
     let volume = Arc::new(Volume::new(
         "v",
         dir.path().join("v"),

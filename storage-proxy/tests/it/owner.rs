@@ -1,6 +1,5 @@
 //! One storage-proxy per volume, whatever becomes of the one before.
 
-use rustix::process::{Pid, Signal, kill_process};
 use uuid::Uuid;
 use vfolder_proto::storage::{CreateTree, run_task_request::Task};
 
@@ -9,7 +8,7 @@ use crate::proxy::{Proxy, serve};
 // The client must hear of the end while the test waits for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_proxy_names_the_first_and_starts_once_that_was_killed() {
-    let mut first = Proxy::start().await;
+    let first = Proxy::start().await;
     let vfolder = first.create().await;
     let second = serve(first.dir.path()).wait_with_output().unwrap();
     assert!(!second.status.success());
@@ -18,9 +17,7 @@ async fn a_second_proxy_names_the_first_and_starts_once_that_was_killed() {
     let holder = format!("process {} on {}", first.process.id(), holder.trim());
     assert!(words.contains(&holder), "{words}");
 
-    kill_process(Pid::from_child(&first.process), Signal::KILL).unwrap();
-    first.process.wait().unwrap();
-    let dir = std::mem::replace(&mut first.dir, tempfile::tempdir().unwrap());
+    let dir = first.kill();
     let second = Proxy::start_in(dir).await;
     assert!(second.tree(vfolder).exists());
     let task = Task::CreateTree(CreateTree {

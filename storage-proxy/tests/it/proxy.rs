@@ -2,8 +2,9 @@
 
 use std::{
     fs,
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -53,14 +54,20 @@ pub fn set_up() -> TempDir {
 }
 
 pub fn serve(dir: &Path) -> Child {
+    let mut command = command(dir);
+    command.stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn command(dir: &Path) -> Command {
     let mut command = Command::new(PROGRAM);
     command
         .arg("serve")
         .arg("--config")
         .arg(dir.join("config.toml"))
         .arg("--addr-file")
-        .arg(dir.join("addr"));
-    command.stderr(Stdio::piped()).spawn().unwrap()
+        .arg(dir.join("addr"))
+        .env_remove("VFOLDER_FAULTS");
+    command
 }
 
 impl Proxy {
@@ -70,27 +77,68 @@ impl Proxy {
 
     pub async fn start_in(dir: TempDir) -> Self {
         let _ = fs::remove_file(dir.path().join("addr"));
-        let mut process = serve(dir.path());
+        let process = serve(dir.path());
+        match Self::connect(dir, process).await {
+            Ok(proxy) => proxy,
+            Err((_, ended)) => panic!("it ended: {ended}"),
+        }
+    }
+
+    /// With fault points armed, of which it may die before it listens. Its log is in the directory, too.
+    pub async fn start_armed(dir: TempDir, faults: &str) -> Result<Self, (TempDir, ExitStatus)> {
+        let _ = fs::remove_file(dir.path().join("addr"));
+        let log = fs::File::create(dir.path().join("log")).unwrap();
+        let mut command = command(dir.path());
+        let process = command.env("VFOLDER_FAULTS", faults).stderr(log);
+        let process = process.spawn().unwrap();
+        Self::connect(dir, process).await
+    }
+
+    async fn connect(dir: TempDir, mut process: Child) -> Result<Self, (TempDir, ExitStatus)> {
         let begun = Instant::now();
         let address = loop {
             if let Ok(address) = fs::read_to_string(dir.path().join("addr")) {
                 break address;
             }
-            assert!(process.try_wait().unwrap().is_none(), "it ended");
+            if let Some(ended) = process.try_wait().unwrap() {
+                return Err((dir, ended));
+            }
             assert!(begun.elapsed() < PATIENCE, "it does not listen");
             thread::sleep(Duration::from_millis(5));
         };
-        let channel = Channel::from_shared(format!("http://{address}"))
-            .unwrap()
-            .connect()
-            .await
-            .unwrap();
-        Self {
+        let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
+        Ok(Self {
             dir,
             process,
-            channel,
+            // One that has died of a fault by now is met by the first call.
+            channel: endpoint.connect_lazy(),
             secret: SharedSecret::new(SECRET.as_bytes()).unwrap(),
-        }
+        })
+    }
+
+    /// Waits until it has died of SIGKILL.
+    pub async fn died(mut self, of: &str) -> TempDir {
+        let begun = Instant::now();
+        let ended = loop {
+            if let Some(ended) = self.process.try_wait().unwrap() {
+                break ended;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it lives on, armed with {of}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        };
+        assert_eq!(ended.signal(), Some(Signal::KILL.as_raw()), "{of}");
+        self.take_dir()
+    }
+
+    /// Kills it.
+    pub fn kill(mut self) -> TempDir {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        self.take_dir()
+    }
+
+    fn take_dir(&mut self) -> TempDir {
+        std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
     }
 
     pub fn stop(mut self) -> TempDir {
@@ -104,7 +152,7 @@ impl Proxy {
             thread::sleep(Duration::from_millis(5));
         };
         assert!(ended.success(), "{ended}");
-        std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
+        self.take_dir()
     }
 
     pub fn storage(&self) -> StorageServiceClient<Channel> {

@@ -1,14 +1,16 @@
 //! What an old grant can still do, over the wire: nothing, once the request that took the tree away was answered.
 
+use std::{fs, time::Duration};
+
 use tonic::Code;
 use uuid::Uuid;
 use vfolder_common::token::GrantMode;
 use vfolder_proto::{
-    storage::{CloneTree, FenceTreeRequest, PurgeTree, run_task_request::Task},
+    storage::{CloneTree, CreateTree, FenceTreeRequest, PurgeTree, run_task_request::Task},
     v1::{CreateDirectoryRequest, ListFilesRequest},
 };
 
-use crate::proxy::{Proxy, refused};
+use crate::proxy::{Proxy, refused, set_up};
 
 async fn make(proxy: &Proxy, epoch: i64, vfolder: Uuid, path: &str) -> Result<(), (Code, String)> {
     let message = CreateDirectoryRequest {
@@ -104,6 +106,70 @@ async fn an_old_grant_writes_nothing_once_the_tree_was_taken_away() {
             proxy = Proxy::start_in(proxy.stop()).await;
         }
     }
+}
+
+/// A task that is held up at a fault point.
+async fn held_up<T>(
+    proxy: &Proxy,
+    at: &str,
+    task: impl Future<Output = T>,
+    meanwhile: impl Future<Output = ()>,
+) -> T {
+    let log = proxy.dir.path().join("log");
+    let arrived = async {
+        while !fs::read_to_string(&log).unwrap().contains(at) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        meanwhile.await;
+    };
+    tokio::join!(task, arrived).0
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publication_under_way_is_waited_for_by_a_fence_and_by_a_purge() {
+    let armed = Proxy::start_armed(set_up(), "publish.begin=pause").await;
+    let proxy = armed.unwrap();
+    for (passage, purging) in [(1, false), (2, true)] {
+        let vfolder = Uuid::now_v7();
+        let task = Task::CreateTree(CreateTree {
+            vfolder_id: vfolder.to_string(),
+        });
+        let (create, there) = (Uuid::now_v7(), || proxy.tree(vfolder).exists());
+        let at = format!("\"publish.begin\" passage={passage}");
+        let made = held_up(&proxy, &at, proxy.run(create, task), async {
+            match purging {
+                true => purge(&proxy, vfolder, 2).await,
+                false => fence(&proxy, vfolder, 2, false).await,
+            }
+            // Of what was answered nothing is taken back.
+            assert_eq!(there(), !purging);
+        });
+        assert_eq!(made.await.unwrap().failure, None);
+        assert_eq!(there(), !purging);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_who_comes_when_all_is_copied_still_ends_the_clone() {
+    let armed = Proxy::start_armed(set_up(), "clone.totalled=pause").await;
+    let proxy = armed.unwrap();
+    let (source, vfolder) = (proxy.create().await, Uuid::now_v7());
+    let task = Task::CloneTree(CloneTree {
+        source_id: source.to_string(),
+        vfolder_id: vfolder.to_string(),
+        source_epoch: 2,
+    });
+    let cloned = held_up(
+        &proxy,
+        "\"clone.totalled\" passage=1",
+        proxy.run(Uuid::now_v7(), task),
+        async {
+            assert_eq!(make(&proxy, 3, source, "new").await, Ok(()));
+        },
+    );
+    let failure = cloned.await.unwrap().failure.unwrap();
+    assert_eq!(failure.reason, "GRANT_STALE", "{failure:?}");
+    assert!(!proxy.tree(vfolder).exists());
 }
 
 #[tokio::test]

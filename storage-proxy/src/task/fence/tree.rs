@@ -24,8 +24,8 @@ pub(super) struct Tree {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether the disk was asked.
-    loaded: bool,
+    /// At which opening of the volume the disk was asked.
+    loaded: Option<u64>,
     fence: Fence,
     /// What the disk has of it.
     noted: Fence,
@@ -64,16 +64,17 @@ const fn least(stay: Stay, fence: Fence) -> i64 {
 }
 
 impl Tree {
-    /// Asks the disk, once.
+    /// Asks the disk, once per opening of the volume.
     pub fn load(&self, volume: &OpenVolume, vfolder: Uuid) -> Result<(), VolumeError> {
-        if self.lock().loaded {
+        let now = Some(volume.opening());
+        if self.lock().loaded == now {
             return Ok(());
         }
         let noted = volume.noted_fence(vfolder)?;
         let mut state = self.lock();
         // Whoever was faster may have raised it since, and noted that.
-        if !state.loaded {
-            state.loaded = true;
+        if state.loaded != now {
+            state.loaded = now;
             state.noted = noted;
             state.fence = state.fence.raised_to(noted);
         }

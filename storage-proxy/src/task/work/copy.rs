@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{Interrupted, Job, Record, Step};
 use crate::{
+    faults::pass,
     task::{Failure, FailureKind, Guard, Stay, lane::Long, spec::Totals},
     tree::{CloneTarget, Control, Progress, clone_tree, usage},
     volume::{Fence, Staging},
@@ -19,6 +20,7 @@ impl Job<'_> {
         vfolder: Uuid,
         record: Option<Record>,
     ) -> Result<Step, Interrupted> {
+        self.at("clone.begin")?;
         let totals = record.as_ref().and_then(|record| record.totals);
         if self.is_published(vfolder)? {
             return Ok(Step::Done(totals.map(Progress::from).unwrap_or_default()));
@@ -27,10 +29,12 @@ impl Job<'_> {
         if record.is_none() {
             self.write_record(None)?;
         }
+        self.at("clone.journalled")?;
         // Those who wrote before are out, for good, before anything is copied.
         let fence = Fence::for_writers(source_epoch);
         self.ledger.fences.raise(self.volume, source, fence)?;
         drop(self.hold_source(source, source_epoch)?);
+        self.at("clone.fenced")?;
         Ok(Step::Long(Long::Copy))
     }
 
@@ -46,6 +50,7 @@ impl Job<'_> {
         // Whoever cuts this clone off waits for no more than that it has stopped.
         drop(held);
         copied.map_err(|why| self.clean_up_after(why))?;
+        pass("clone.published");
         self.tidy();
         Ok(self.task.control.progress())
     }
@@ -58,7 +63,9 @@ impl Job<'_> {
     ) -> Result<(), Interrupted> {
         let copy = || {
             let staging = self.volume.begin_staging(self.operation)?;
+            self.at("clone.staged")?;
             self.copy(&staging, source)?;
+            self.at("clone.copied")?;
             let Progress {
                 entries_done: entries,
                 bytes_done: bytes,
@@ -67,8 +74,11 @@ impl Job<'_> {
             self.task.control.set_totals(entries, bytes);
             // What the place needs is made durable together with the tree.
             let place = self.volume.prepare_place(vfolder)?;
+            self.at("clone.placed")?;
             self.volume.sync(&staging)?;
+            self.at("clone.synced")?;
             self.write_record(Some(Totals { entries, bytes }))?;
+            self.at("clone.totalled")?;
             self.publish(|| match held.is_cut() {
                 true => Err(outdated(source).into()),
                 false => Ok(self.volume.publish(&staging, &place, vfolder)?),

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{Interrupted, Job, Record, Step};
-use crate::tree::Progress;
+use crate::{faults::pass, tree::Progress};
 
 impl Job<'_> {
     pub(super) fn begin_create(
@@ -11,11 +11,13 @@ impl Job<'_> {
         vfolder: Uuid,
         record: Option<Record>,
     ) -> Result<Step, Interrupted> {
+        self.at("create.begin")?;
         if !self.is_published(vfolder)? {
             drop(self.take_target()?);
             if record.is_none() {
                 self.write_record(None)?;
             }
+            self.at("create.journalled")?;
         }
         self.create(vfolder).map(Step::Done)
     }
@@ -26,10 +28,13 @@ impl Job<'_> {
             let make = || {
                 let staging = self.volume.begin_staging(self.operation)?;
                 staging.make_empty_tree(&self.volume.new_trees)?;
+                self.at("create.staged")?;
                 let place = self.volume.prepare_place(vfolder)?;
+                self.at("create.placed")?;
                 self.publish(|| Ok(self.volume.publish(&staging, &place, vfolder)?))
             };
             make()?;
+            pass("create.published");
             self.tidy();
         }
         self.task.control.entry_done();

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{Interrupted, Record};
 use crate::{
+    faults,
     task::{
         Guard, Stay,
         lane::Ledger,
@@ -15,10 +16,11 @@ use crate::{
         spec::Totals,
     },
     tree::{Control, TreeError},
-    volume::{OpenVolume, VolumeError},
+    volume::{OpenVolume, Volume, VolumeError, on},
 };
 
 pub(in crate::task) struct Job<'a> {
+    pub configured: &'a Volume,
     pub volume: &'a OpenVolume,
     pub ledger: &'a Ledger,
     pub operation: Uuid,
@@ -43,6 +45,7 @@ impl Job<'_> {
         let published = self.task.phase.publish(|| {
             // What is raised meanwhile waits until the rename is durable.
             let _target = self.take_target()?;
+            self.is_still_there()?;
             rename()
         });
         published.map_err(|why| self.unpublished(why))
@@ -61,6 +64,23 @@ impl Job<'_> {
             .map_err(|why| self.unpublished(why))?;
         self.tidy();
         Ok(true)
+    }
+
+    /// Handles outlive an unmount: nothing is published on a volume that is no longer in its place, or not ours.
+    fn is_still_there(&self) -> Result<(), VolumeError> {
+        let now = self.configured.get()?;
+        if now.opening() == self.volume.opening() {
+            return Ok(());
+        }
+        Err(VolumeError::Unavailable {
+            name: self.configured.name().to_owned(),
+            why: "it went away while it was worked on, and is back now".into(),
+        })
+    }
+
+    /// Stands at a fault point between two steps.
+    pub(super) fn at(&self, point: &'static str) -> Result<(), VolumeError> {
+        faults::at(point).map_err(on(point, "fault point"))
     }
 
     pub(super) fn write_record(&self, totals: Option<Totals>) -> Result<(), VolumeError> {

@@ -4,6 +4,7 @@ use uuid::Uuid;
 
 use super::{Interrupted, Job, Record, Step};
 use crate::{
+    faults::pass,
     task::{RaiseError, lane::Long, phase::Stop},
     tree::Progress,
     volume::Fence,
@@ -11,15 +12,23 @@ use crate::{
 
 impl Job<'_> {
     pub(super) fn begin_purge(&self, vfolder: Uuid) -> Result<Step, Interrupted> {
+        self.at("purge.begin")?;
+        if self.volume.tree(vfolder)?.is_none() {
+            // Whoever is about to make it is waited for, and then it is there; the others are too late.
+            self.empty(vfolder)?;
+        }
         if !self.is_published(vfolder)? {
             drop(self.take_target()?);
             self.note_purge()?;
+            self.at("purge.journalled")?;
             self.empty(vfolder)?;
+            self.at("purge.fenced")?;
             // Out of sight. Then the result is published, whatever remains to be destroyed.
             self.publish(|| {
                 self.volume.trash_tree(self.operation, vfolder)?;
                 Ok(())
             })?;
+            pass("purge.hidden");
         }
         Ok(Step::Long(Long::Destroy))
     }
@@ -32,6 +41,7 @@ impl Job<'_> {
                 true => Interrupted::Stopped(Stop::Suspend),
                 false => error.into(),
             })?;
+        pass("purge.destroyed");
         // Perhaps there was no space for the note before.
         self.empty(vfolder)?;
         Ok(self.task.control.progress())

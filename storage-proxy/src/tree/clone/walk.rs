@@ -16,12 +16,15 @@ use super::{
     entry::{Copied, EntryCopier},
     links::Links,
 };
-use crate::tree::{
-    Control, Fault, FileKind, Meta, TreeError,
-    descent::{Descent, duplicate},
-    dirents::Dirents,
-    error::{looking, system},
-    open::open_directory,
+use crate::{
+    faults::at,
+    tree::{
+        Control, Fault, FileKind, Meta, TreeError,
+        descent::{Descent, duplicate},
+        dirents::Dirents,
+        error::{looking, system},
+        open::open_directory,
+    },
 };
 
 /// Where a copy goes. Nobody but the caller may have access to either directory until the copy is complete.
@@ -153,6 +156,7 @@ impl Walk<'_> {
         let (copier, control, pending) = (&mut self.copier, self.control, &mut frame.pending);
         let position = self.dirents.batch(from, |name, kind| {
             control.check()?;
+            at("clone.copying").map_err(system("write"))?;
             if kind == FileKind::Directory {
                 pending.push(name.to_owned());
                 return Ok(());

@@ -1,0 +1,123 @@
+//! The process is killed at each of its fault points, twice in a row: asked for again, everything ends as it should, and
+//! nothing is left.
+
+use std::os::unix::process::ExitStatusExt as _;
+
+use rustix::process::Signal;
+use vfolder_storage_proxy::faults::POINTS;
+
+use crate::{
+    proxy::{Proxy, set_up},
+    scenario::{Kind, Scenario},
+};
+
+/// In which stories a point is met.
+fn stories(point: &str) -> &'static [Kind] {
+    match point.split_once('.').unwrap().0 {
+        "create" => &[Kind::Create],
+        "clone" => &[Kind::Clone],
+        "publish" => &[Kind::Create, Kind::Clone],
+        "purge" | "trash" => &[Kind::Purge],
+        "remove" => &[Kind::Purge, Kind::Reclaim],
+        "task" => &[Kind::Create, Kind::Clone, Kind::Purge, Kind::Failing],
+        "verdict" => &[Kind::Failing],
+        "cancel" => &[Kind::Cancel],
+        "forget" => &[Kind::Forget],
+        "fence" if point == "fence.answer" => &[Kind::Fence],
+        "fence" => &[
+            Kind::Fence,
+            Kind::Clone,
+            Kind::Purge,
+            Kind::Cancel,
+            Kind::Forget,
+        ],
+        "journal" if point.starts_with("journal.remove") => &[Kind::Cancel, Kind::Forget],
+        "journal" => &[Kind::Create, Kind::Clone, Kind::Purge, Kind::Failing],
+        "open" => &[Kind::Open],
+        "reclaim" => &[Kind::Reclaim],
+        _ => panic!("nobody tests what happens at {point}"),
+    }
+}
+
+/// Later passages that matter: of a clone, its totals in the journal; of a task that fails, its verdict.
+const AGAIN: &[(&str, Kind)] = &[
+    ("journal.write=kill@2", Kind::Clone),
+    ("journal.written=kill@2", Kind::Clone),
+    ("journal.write=kill@2", Kind::Failing),
+    ("clone.copying=kill@4", Kind::Clone),
+    ("remove.entry=kill@3", Kind::Purge),
+];
+
+async fn dies(faults: &str, kind: Kind) {
+    let mut dir = set_up();
+    let scenario = Scenario::new(kind, dir.path().join("v"));
+    let what = format!("{faults} in {kind:?}");
+    for life in 0..2 {
+        scenario.prepare();
+        dir = match Proxy::start_armed(dir, faults).await {
+            Err((dir, ended)) => {
+                assert_eq!(ended.signal(), Some(Signal::KILL.as_raw()), "{what}");
+                dir
+            }
+            // In the second life, what lies before the point may be done already.
+            Ok(proxy) => match scenario.drive(&proxy).await {
+                Ok(()) if life > 0 => proxy.kill(),
+                _ => proxy.died(&what).await,
+            },
+        };
+    }
+    let proxy = Proxy::start_armed(dir, "").await.unwrap();
+    scenario.drive(&proxy).await.unwrap();
+    // What was answered is durable.
+    let proxy = Proxy::start_armed(proxy.kill(), "").await.unwrap();
+    scenario.check(&proxy, &what).await;
+}
+
+async fn dies_everywhere_in(kinds: &[Kind]) {
+    for point in POINTS {
+        for kind in stories(point).iter().filter(|kind| kinds.contains(kind)) {
+            dies(&format!("{point}=kill"), *kind).await;
+        }
+    }
+    for (faults, kind) in AGAIN {
+        if kinds.contains(kind) {
+            dies(faults, *kind).await;
+        }
+    }
+}
+
+// The client must hear of the end while the test waits for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_creation_survives_a_kill_at_each_point() {
+    dies_everywhere_in(&[Kind::Create]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clone_survives_a_kill_at_each_point() {
+    dies_everywhere_in(&[Kind::Clone]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_survives_a_kill_at_each_point() {
+    dies_everywhere_in(&[Kind::Purge]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_survives_a_kill_at_each_point() {
+    dies_everywhere_in(&[Kind::Failing]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancel_and_a_fence_survive_a_kill_at_each_point() {
+    dies_everywhere_in(&[Kind::Cancel, Kind::Fence]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forgetting_survives_a_kill_at_each_point() {
+    dies_everywhere_in(&[Kind::Forget]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn opening_and_reclaiming_survive_a_kill_at_each_point() {
+    dies_everywhere_in(&[Kind::Open, Kind::Reclaim]).await;
+}

@@ -1,0 +1,224 @@
+//! What a manager asks of a storage-proxy process that may fail at any moment, and what must be true in the end.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use tokio::time::{sleep, timeout};
+use tonic::Status;
+use uuid::Uuid;
+use vfolder_proto::storage::{
+    CancelTaskRequest, CloneTree, CreateTree, FenceTreeRequest, ForgetTaskRequest, PurgeTree,
+    TaskOutcome, run_task_request::Task,
+};
+use vfolder_storage_proxy::{
+    task::{TaskSpec, Work},
+    volume::tree_path,
+};
+
+use crate::{oracle, proxy::Proxy};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Create,
+    Clone,
+    Purge,
+    /// A clone without a source.
+    Failing,
+    /// Of a clone that an earlier life has begun.
+    Cancel,
+    /// A clone without a source, and then the order to forget it.
+    Forget,
+    Fence,
+    Open,
+    /// Something lies in the trash.
+    Reclaim,
+}
+
+/// One operation on a volume in `root`.
+#[derive(Debug)]
+pub struct Scenario {
+    pub kind: Kind,
+    pub operation: Uuid,
+    pub source: Uuid,
+    pub vfolder: Uuid,
+    root: PathBuf,
+}
+
+impl Scenario {
+    pub fn new(kind: Kind, root: PathBuf) -> Self {
+        let [operation, source, vfolder] = [(); 3].map(|()| Uuid::now_v7());
+        let this = Self {
+            kind,
+            operation,
+            source,
+            vfolder,
+            root,
+        };
+        match kind {
+            Kind::Clone | Kind::Cancel => this.fill(source),
+            Kind::Purge => this.fill(vfolder),
+            _ => {}
+        }
+        if kind == Kind::Cancel {
+            let spec = TaskSpec {
+                volume: "v".into(),
+                epoch: 1,
+                work: Work::Clone {
+                    source,
+                    vfolder,
+                    source_epoch: 1,
+                },
+            };
+            let record = serde_json::json!({ "spec": spec, "totals": null });
+            let journal = this.root.join(format!("journal/{operation}"));
+            fs::write(journal, record.to_string()).unwrap();
+            this.litter("staging");
+        }
+        this
+    }
+
+    fn fill(&self, vfolder: Uuid) {
+        let tree = self.tree(vfolder);
+        for directory in ["a/b", "c"] {
+            fs::create_dir_all(tree.join(directory)).unwrap();
+            fs::write(tree.join(directory).join("file"), directory).unwrap();
+        }
+        fs::hard_link(tree.join("c/file"), tree.join("link")).unwrap();
+    }
+
+    fn litter(&self, area: &str) {
+        let left = self
+            .root
+            .join(format!("{area}/{}/tree/sub", self.operation));
+        fs::create_dir_all(&left).unwrap();
+        fs::write(left.join("file"), "half").unwrap();
+    }
+
+    pub fn tree(&self, vfolder: Uuid) -> PathBuf {
+        self.root.join(tree_path(vfolder))
+    }
+
+    /// Before each life of the process.
+    pub fn prepare(&self) {
+        if self.kind == Kind::Reclaim {
+            self.litter("trash");
+        }
+    }
+
+    fn task(&self) -> Task {
+        let vfolder_id = self.vfolder.to_string();
+        match self.kind {
+            Kind::Create | Kind::Open | Kind::Reclaim | Kind::Fence => {
+                Task::CreateTree(CreateTree { vfolder_id })
+            }
+            Kind::Purge => Task::PurgeTree(PurgeTree { vfolder_id }),
+            Kind::Clone | Kind::Failing | Kind::Cancel | Kind::Forget => {
+                Task::CloneTree(CloneTree {
+                    source_id: self.source.to_string(),
+                    vfolder_id,
+                    source_epoch: 1,
+                })
+            }
+        }
+    }
+
+    pub async fn run(&self, proxy: &Proxy) -> Result<TaskOutcome, Status> {
+        proxy.run(self.operation, self.task()).await
+    }
+
+    pub async fn forget(&self, proxy: &Proxy) -> Result<(), Status> {
+        let request = proxy.signed(ForgetTaskRequest {
+            operation_id: self.operation.to_string(),
+            volume: "v".into(),
+        });
+        proxy.storage().forget_task(request).await.map(drop)
+    }
+
+    /// All that is asked for; an error is that of a process that died of it.
+    pub async fn drive(&self, proxy: &Proxy) -> Result<(), Status> {
+        match self.kind {
+            Kind::Create | Kind::Clone | Kind::Purge | Kind::Failing => {
+                self.run(proxy).await.map(drop)
+            }
+            Kind::Cancel => {
+                let request = proxy.signed(CancelTaskRequest {
+                    operation_id: self.operation.to_string(),
+                    volume: "v".into(),
+                    vfolder_id: self.vfolder.to_string(),
+                    epoch: 1,
+                });
+                let answer = proxy.storage().cancel_task(request).await?;
+                assert!(!answer.into_inner().published);
+                Ok(())
+            }
+            Kind::Forget => {
+                self.run(proxy).await?;
+                self.forget(proxy).await
+            }
+            Kind::Fence => {
+                let request = proxy.signed(FenceTreeRequest {
+                    volume: "v".into(),
+                    vfolder_id: self.vfolder.to_string(),
+                    epoch: 2,
+                    readers: true,
+                });
+                proxy.storage().fence_tree(request).await.map(drop)
+            }
+            Kind::Open | Kind::Reclaim => Ok(()),
+        }
+    }
+
+    /// After the last `drive`, which was answered, and perhaps yet another restart.
+    pub async fn check(&self, proxy: &Proxy, what: &str) {
+        let failure = self.run(proxy).await.unwrap().failure;
+        let reason = failure.map(|failure| failure.reason);
+        let reason = reason.as_deref();
+        let there = self.tree(self.vfolder).exists();
+        match self.kind {
+            Kind::Create | Kind::Open | Kind::Reclaim => {
+                assert_eq!((reason, there), (None, true), "{what}");
+            }
+            Kind::Clone => {
+                assert_eq!((reason, there), (None, true), "{what}");
+                oracle::assert_same(
+                    &oracle::describe(&self.tree(self.source)),
+                    &oracle::describe(&self.tree(self.vfolder)),
+                );
+            }
+            Kind::Purge => assert_eq!((reason, there), (None, false), "{what}"),
+            Kind::Failing => {
+                assert!(
+                    matches!(reason, Some("SOURCE_MISSING" | "GRANT_STALE")),
+                    "{what}: {reason:?}"
+                );
+                assert!(!there, "{what}");
+            }
+            Kind::Cancel | Kind::Forget => {
+                assert!(
+                    matches!(reason, Some("CANCELLED" | "GRANT_STALE")),
+                    "{what}: {reason:?}"
+                );
+                assert!(!there, "{what}");
+            }
+            Kind::Fence => {
+                assert_eq!((reason, there), (Some("GRANT_STALE"), false), "{what}");
+            }
+        }
+        self.forget(proxy).await.unwrap();
+        let emptied = async {
+            while !self.is_clean() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let emptied = timeout(Duration::from_secs(20), emptied).await;
+        assert!(emptied.is_ok(), "something is left: {what}");
+    }
+
+    fn is_clean(&self) -> bool {
+        ["staging", "trash", "journal"].iter().all(|area| {
+            let entries = fs::read_dir(self.root.join(area)).unwrap();
+            entries
+                .filter_map(Result::ok)
+                .all(|entry| entry.file_name() == "epochs")
+        })
+    }
+}
