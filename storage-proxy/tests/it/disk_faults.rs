@@ -90,6 +90,20 @@ async fn each_step_meets(error: &str, reason: &str) {
 
 // The client must hear of the end while the test waits for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_needs_no_space_for_its_notes() {
+    for error in ["ENOSPC", "EDQUOT"] {
+        let faults = format!("journal.write={error},fence.note={error}@1");
+        let proxy = Proxy::start_armed(set_up(), &faults).await.unwrap();
+        let scenario = Scenario::new(Kind::Purge, proxy.dir.path().join("v"));
+        assert_eq!(scenario.run(&proxy).await.unwrap().failure, None);
+        // The one that matters is written as soon as there is space again.
+        let note = format!("v/journal/epochs/{}", scenario.vfolder);
+        assert!(proxy.dir.path().join(note).exists());
+        scenario.check(&proxy, error).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_step_meets_a_full_disk() {
     each_step_meets("ENOSPC", "VOLUME_FULL").await;
 }

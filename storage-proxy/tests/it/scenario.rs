@@ -1,6 +1,11 @@
 //! What a manager asks of a storage-proxy process that may fail at any moment, and what must be true in the end.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
 
 use tokio::time::{sleep, timeout};
 use tonic::Status;
@@ -41,6 +46,8 @@ pub struct Scenario {
     pub source: Uuid,
     pub vfolder: Uuid,
     root: PathBuf,
+    /// What is to be forgotten was answered.
+    answered: AtomicBool,
 }
 
 impl Scenario {
@@ -52,6 +59,7 @@ impl Scenario {
             source,
             vfolder,
             root,
+            answered: AtomicBool::new(false),
         };
         match kind {
             Kind::Clone | Kind::Cancel => this.fill(source),
@@ -151,7 +159,11 @@ impl Scenario {
                 Ok(())
             }
             Kind::Forget => {
-                self.run(proxy).await?;
+                // Once, as a manager does: afterwards only the disk knows what it was.
+                if !self.answered.load(Relaxed) {
+                    self.run(proxy).await?;
+                    self.answered.store(true, Relaxed);
+                }
                 self.forget(proxy).await
             }
             Kind::Fence => {

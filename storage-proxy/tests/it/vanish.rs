@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use uuid::Uuid;
 use vfolder_storage_proxy::{
     task::{Attachment, FailureKind, Stay, Work},
-    volume::{Fence, Holder, OpenError, Volume, VolumeError, init},
+    volume::{Fence, Holder, OpenError, Volume, init},
 };
 
 use crate::{
@@ -24,7 +24,7 @@ fn clone(source: Uuid) -> Work {
 }
 
 /// A clone in the middle of its copy.
-async fn begun(rig: &Rig, work: Work) -> Attachment {
+async fn begun(rig: &Rig, operation: Uuid, work: Work) -> Attachment {
     let Work::Clone { source, .. } = work else {
         panic!("{work:?}");
     };
@@ -35,7 +35,7 @@ async fn begun(rig: &Rig, work: Work) -> Attachment {
             fs::write(directory.join(number.to_string()), "").unwrap();
         }
     }
-    let task = rig.tasks.run(Uuid::now_v7(), rig.spec(work)).unwrap();
+    let task = rig.tasks.run(operation, rig.spec(work)).unwrap();
     while task.progress().entries_done == 0 {
         sleep(Duration::from_millis(1)).await;
     }
@@ -51,7 +51,7 @@ async fn a_clone_whose_volume_is_unmounted_fails_and_writes_nothing_beneath() {
     };
     init(&path, "v").unwrap();
     let rig = rig(dir);
-    let task = begun(&rig, clone(Uuid::now_v7())).await;
+    let task = begun(&rig, Uuid::now_v7(), clone(Uuid::now_v7())).await;
     mounted.unmount();
     let failure = outcome(task).await.failure.unwrap();
     assert_eq!(
@@ -77,8 +77,9 @@ async fn a_clone_whose_volume_is_unmounted_fails_and_writes_nothing_beneath() {
 async fn a_clone_whose_lock_is_somebody_elses_publishes_nothing() {
     for replaced in [false, true] {
         let rig = Rig::new();
-        let work = clone(Uuid::now_v7());
-        let task = begun(&rig, work).await;
+        let (work, vfolder) = (clone(Uuid::now_v7()), Uuid::now_v7());
+        drop(rig.enter(vfolder, Stay::Writing, 1).unwrap());
+        let task = begun(&rig, Uuid::now_v7(), work).await;
         let lock = rig.root().join("lock");
         if replaced {
             fs::write(rig.root().join("new"), "").unwrap();
@@ -97,11 +98,8 @@ async fn a_clone_whose_lock_is_somebody_elses_publishes_nothing() {
         assert!(!rig.tree(work.vfolder()).exists());
         let refused = rig.volume.get().unwrap_err().to_string();
         assert!(refused.contains("held by another"), "{refused}");
-        let entered = rig.volume.get().map(drop);
-        assert!(matches!(entered, Err(VolumeError::Unavailable { .. })));
 
         // What the other one has noted meanwhile counts, once the volume is ours again.
-        let vfolder = Uuid::now_v7();
         let theirs = other.get().unwrap();
         theirs.note_fence(vfolder, Fence::for_writers(9)).unwrap();
         drop((theirs, other));
@@ -113,16 +111,21 @@ async fn a_clone_whose_lock_is_somebody_elses_publishes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lock_that_was_only_removed_is_taken_anew() {
     let rig = Rig::new();
-    let vfolder = Uuid::now_v7();
-    let known = rig.enter(vfolder, Stay::Reading, 1).unwrap();
+    let (operation, work) = (Uuid::now_v7(), clone(Uuid::now_v7()));
+    let task = begun(&rig, operation, work).await;
     fs::remove_file(rig.root().join("lock")).unwrap();
-    let run = || {
-        let work = Work::Create { vfolder };
-        rig.tasks.run(Uuid::now_v7(), rig.spec(work)).unwrap()
-    };
-    assert_eq!(outcome(run()).await.failure, None);
-    drop(known);
+    rig.volume.get().unwrap();
     let other = Volume::new("v", rig.root(), Holder::this(Uuid::new_v4()));
     let opened = other.open_at_start();
     assert!(matches!(opened, Err(OpenError::Held { .. })), "{opened:?}");
+    // For a moment it was nobody's: what was begun before begins anew.
+    let failure = outcome(task).await.failure.unwrap();
+    assert_eq!(
+        (failure.kind, failure.retryable),
+        (FailureKind::VolumeUnavailable, true),
+        "{failure:?}"
+    );
+    assert!(!rig.tree(work.vfolder()).exists());
+    let again = rig.tasks.run(operation, rig.spec(work)).unwrap();
+    assert_eq!(outcome(again).await.failure, None);
 }
