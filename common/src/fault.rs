@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Comma-separated `name=action[@n]`. Actions: `kill` (SIGKILL to itself), `stop` (SIGSTOP to itself), `pause` (the
-//! thread goes on after half a second, so that others can be faster), or the name of an error that the point then
+//! thread goes on after a second, so that others can be faster), or the name of an error that the point then
 //! returns: `EIO`, `ENOSPC`, `EDQUOT`, `EROFS`, `ESTALE`. With `@n` only the n-th passage through the
 //! point in the process's life is hit; without, every one. A name that isn't in the list given to [`init`] is refused at
 //! the start, so that a test can't wait for a point that no longer exists.
@@ -53,7 +53,7 @@ mod armed {
     use rustix::process::{Signal, getpid, kill_process};
 
     const VARIABLE: &str = "VFOLDER_FAULTS";
-    const PAUSE: Duration = Duration::from_millis(500);
+    const PAUSE: Duration = Duration::from_secs(1);
 
     static FAULTS: OnceLock<HashMap<String, Fault>> = OnceLock::new();
 

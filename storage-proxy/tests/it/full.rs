@@ -16,7 +16,7 @@ pub struct Mounted<'a>(&'a Path);
 
 impl<'a> Mounted<'a> {
     pub fn tmpfs(at: &'a Path, size: &str) -> Option<Self> {
-        fs::create_dir(at).unwrap();
+        fs::create_dir_all(at).unwrap();
         Self::try_at(&["-t", "tmpfs", "-o", size, "none"], at)
     }
 
@@ -65,7 +65,7 @@ fn mount(arguments: &[&str], at: &Path) -> bool {
         .is_ok_and(|done| done.status.success())
 }
 
-pub fn rig(dir: tempfile::TempDir) -> Rig {
+fn rig(dir: tempfile::TempDir) -> Rig {
     let volume = Arc::new(Volume::new(
         "v",
         dir.path().join("v"),

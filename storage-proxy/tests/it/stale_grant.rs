@@ -149,27 +149,58 @@ async fn a_publication_under_way_is_waited_for_by_a_fence_and_by_a_purge() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_writer_who_comes_when_all_is_copied_still_ends_the_clone() {
-    let armed = Proxy::start_armed(set_up(), "clone.totalled=pause").await;
+/// A clone that is held up for a second, and ends stale by what happens meanwhile.
+async fn outdated_at(point: &str, by_a_fence: bool) {
+    let armed = Proxy::start_armed(set_up(), &format!("{point}=pause@1")).await;
     let proxy = armed.unwrap();
-    let (source, vfolder) = (proxy.create().await, Uuid::now_v7());
+    let (source, operation, vfolder) = (proxy.create().await, Uuid::now_v7(), Uuid::now_v7());
+    assert_eq!(make(&proxy, 1, source, "some").await, Ok(()));
     let task = Task::CloneTree(CloneTree {
         source_id: source.to_string(),
         vfolder_id: vfolder.to_string(),
         source_epoch: 2,
     });
+    let passage = format!("\"{point}\" passage=1");
     let cloned = held_up(
         &proxy,
-        "\"clone.totalled\" passage=1",
-        proxy.run(Uuid::now_v7(), task),
+        &passage,
+        proxy.run(operation, task.clone()),
         async {
-            assert_eq!(make(&proxy, 3, source, "new").await, Ok(()));
+            match by_a_fence {
+                true => fence(&proxy, source, 3, false).await,
+                false => assert_eq!(make(&proxy, 3, source, "new").await, Ok(())),
+            }
         },
     );
     let failure = cloned.await.unwrap().failure.unwrap();
-    assert_eq!(failure.reason, "GRANT_STALE", "{failure:?}");
+    assert_eq!(
+        (failure.reason.as_str(), failure.retryable),
+        ("GRANT_STALE", false),
+        "{failure:?}"
+    );
     assert!(!proxy.tree(vfolder).exists());
+    let staging = proxy.dir.path().join(format!("v/staging/{operation}"));
+    assert!(!staging.exists());
+    // Also when the writer is gone.
+    assert_eq!(
+        proxy.run(operation, task).await.unwrap().failure,
+        Some(failure)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stale_clone_is_cut_by_a_newer_writer() {
+    outdated_at("clone.copying", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stale_clone_is_cut_by_a_fence() {
+    outdated_at("clone.copying", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_who_comes_when_all_is_copied_still_ends_the_clone() {
+    outdated_at("clone.totalled", false).await;
 }
 
 #[tokio::test]
