@@ -94,8 +94,8 @@ impl Tree {
             return Err(least);
         }
         match stay {
-            // The tree is not what it was when the copy began. Whoever may write has had the tree since the clone's
-            // end, or what the manager holds for it.
+            // The tree is no longer what it was when the copy began. A right to write by this epoch or a newer one
+            // is given only once the clone has ended for the manager, whatever it still does here.
             Stay::Writing => state.of(Stay::Copying).for_each(Guest::cut),
             Stay::Copying => {
                 if let Some(newest) = state.of(Stay::Writing).map(|writer| writer.epoch).max() {
