@@ -149,6 +149,7 @@ impl Inner {
             Some(Slot::Ended { spec, .. }) => spec.clone(),
             _ => None,
         };
+        let succeeded = deciding.before().is_some_and(Slot::has_succeeded);
         let ledger = lane.ledger.clone();
         lane.on_volume(move |volume| {
             let left = Leftovers {
@@ -157,7 +158,7 @@ impl Inner {
                 operation,
                 control: &Control::default(),
             };
-            left.forget(known.as_ref())
+            left.forget(known.as_ref(), succeeded)
         })
         .await?;
         pass("forget.answer");

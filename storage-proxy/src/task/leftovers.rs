@@ -76,15 +76,16 @@ impl Leftovers<'_> {
 
     /// Removes what is left of a task that is never asked for again. Where that is not because it has succeeded, it is
     /// first seen to it that it can't be done again, however late somebody asks.
-    pub fn forget(&self, known: Option<&TaskSpec>) -> Result<(), RaiseError> {
+    pub fn forget(&self, known: Option<&TaskSpec>, succeeded: bool) -> Result<(), RaiseError> {
         at("forget.begin").map_err(on("fault point", "forget"))?;
         let record = self.record()?;
         if let Some(spec) = record.as_ref().map(|record| &record.spec).or(known) {
             let vfolder = spec.work.vfolder();
             let failed = record.as_ref().is_some_and(|r| r.verdict.is_some());
             let there = self.volume.tree(vfolder)?.is_some();
-            // One that has succeeded needs no fence: asked for late, it finds the tree, or what has fenced it since.
-            if failed || there != spec.work.leaves_a_tree() {
+            // One that has succeeded needs no fence: asked for late, it finds the tree, or what has fenced it since. And
+            // it must have none: the vfolder lives by the task's epoch. After a restart, its tree tells that it has.
+            if !succeeded && (failed || there != spec.work.leaves_a_tree()) {
                 self.volume.clear_staging(self.operation, self.control)?;
                 self.retire(vfolder, spec.epoch)?;
                 at("forget.retired").map_err(on("fault point", "forget"))?;

@@ -89,6 +89,22 @@ async fn a_task_that_was_given_up_while_it_could_still_succeed_makes_no_tree() {
 }
 
 #[tokio::test]
+async fn a_task_that_has_succeeded_fences_nobody_off_when_it_is_forgotten() {
+    let rig = Rig::new();
+    for lost in [false, true] {
+        let (operation, vfolder) = (Uuid::now_v7(), Uuid::now_v7());
+        let spec = rig.spec(Work::Create { vfolder });
+        assert_eq!(failure(&rig, operation, &spec).await, None);
+        if lost {
+            // Not by anything that was asked for.
+            fs::remove_dir(rig.tree(vfolder)).unwrap();
+        }
+        rig.tasks.forget(operation, "v").await.unwrap();
+        assert!(rig.enter(vfolder, Stay::Writing, 1).is_ok(), "{lost}");
+    }
+}
+
+#[tokio::test]
 async fn what_was_purged_since_is_not_made_again() {
     let rig = Rig::new();
     let vfolder = Uuid::now_v7();
