@@ -54,6 +54,7 @@ mod armed {
 
     const VARIABLE: &str = "VFOLDER_FAULTS";
     const PAUSE: Duration = Duration::from_secs(1);
+    const SETTLE: Duration = Duration::from_millis(300);
 
     static FAULTS: OnceLock<HashMap<String, Fault>> = OnceLock::new();
 
@@ -103,7 +104,12 @@ mod armed {
         }
         tracing::warn!(point = name, passage, action = ?fault.action, "fault");
         match fault.action {
-            Action::Signal(signal) => kill_process(getpid(), signal).map_err(io::Error::from),
+            Action::Signal(signal) => {
+                kill_process(getpid(), signal)?;
+                // A stop is taken by any thread, and this one would go on until that has run.
+                thread::sleep(SETTLE);
+                Ok(())
+            }
             Action::Pause => {
                 thread::sleep(PAUSE);
                 Ok(())
