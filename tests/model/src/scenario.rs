@@ -117,7 +117,7 @@ scenarios! {
     /// Larger: cancels and failures under two of each fault.
     LONG_CANCEL = 1 { clone 1, cancel 1, lapse 2, manager_crash 1, proxy_crash 2, duplicate 2, failure 1 };
     /// Larger: two clones, a write and faults.
-    LONG_TWO_CLONES = 1 { clone 2, write 1, lapse 1, manager_crash 1, proxy_crash 1 };
+    LONG_TWO_CLONES = 1 { clone 2, write 1, manager_crash 1, proxy_crash 1 };
     /// Larger: clones and purges given up, and repaired.
     LONG_GIVEN_UP = 1 { clone 1, purge 1, write 1, lapse 1, broken_connection 1, give_up 1, duplicate 1, repair 1 };
     /// Larger: the trash, with faults.
