@@ -101,7 +101,7 @@ impl Plan {
 
 fn vfolder() -> impl Strategy<Value = u8> {
     // The newest are what most happens to.
-    prop_oneof![3 => Just(0), 2 => Just(1), 2 => 0..5_u8]
+    prop_oneof![4 => Just(0), 2 => Just(1), 1 => 0..5_u8]
 }
 
 fn name() -> impl Strategy<Value = u8> {
@@ -123,18 +123,18 @@ impl ReferenceStateMachine for Plan {
         }
         let service = prop_oneof![Just(Service::Manager), Just(Service::Storage)];
         prop_oneof![
-            6 => create,
+            3 => create,
             2 => vfolder().prop_map(|vfolder| Step::Get { vfolder }),
             2 => any::<bool>().prop_map(|show_deleted| Step::List { show_deleted }),
             4 => (vfolder(), name()).prop_map(|(vfolder, name)| Step::Rename { vfolder, name }),
             2 => (vfolder(), 0..9_u8).prop_map(|(vfolder, text)| Step::Describe { vfolder, text }),
             10 => (vfolder(), name()).prop_map(|(source, name)| Step::Clone { source, name }),
             4 => (0..3_u8).prop_map(|operation| Step::Cancel { operation }),
-            8 => (vfolder(), 0..3_u8, any::<bool>())
+            10 => (vfolder(), 0..3_u8, prop::bool::weighted(0.3))
                 .prop_map(|(vfolder, session, writes)| Step::Mount { vfolder, session, writes }),
             2 => (0..3_u8).prop_map(|mount| Step::Renew { mount }),
-            7 => (0..3_u8).prop_map(|mount| Step::Unmount { mount }),
-            8 => vfolder().prop_map(|vfolder| Step::Trash { vfolder }),
+            5 => (0..3_u8).prop_map(|mount| Step::Unmount { mount }),
+            5 => vfolder().prop_map(|vfolder| Step::Trash { vfolder }),
             5 => (vfolder(), prop::option::of(name()))
                 .prop_map(|(vfolder, name)| Step::Restore { vfolder, name }),
             6 => (vfolder(), any::<bool>())
