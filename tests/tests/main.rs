@@ -16,6 +16,7 @@ mod dry_runs;
 mod history;
 mod kills;
 mod life;
+mod machine;
 mod matrix;
 mod names;
 mod operations;

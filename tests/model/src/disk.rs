@@ -1,0 +1,333 @@
+//! What a storage-proxy does: its tasks, its fences, the writers that it lets in.
+
+use vfolder_manager::model::Kind;
+
+use crate::{
+    protocol::{Piece, Protocol},
+    world::{End, Entry, Fence, Message, OPERATIONS, Repair, Slot, Stage, Tree, World},
+};
+
+impl World {
+    fn set_slot(&mut self, operation: u8, slot: Slot) {
+        self.slots[usize::from(operation)] = slot;
+    }
+
+    pub(crate) fn slot(&self, operation: u8) -> Slot {
+        self.slots[usize::from(operation)]
+    }
+
+    /// A task that has ended without its result: nothing of it stays but the verdict.
+    fn end_without(&mut self, p: Protocol, operation: u8, end: End) {
+        let o = usize::from(operation);
+        self.disk.staging[o] = None;
+        if p.has(Piece::DurableVerdict) && self.disk.journal[o].is_some() {
+            self.disk.journal[o] = Some(Entry::Verdict(end));
+        }
+        self.set_slot(operation, Slot::Ended(end));
+    }
+
+    /// From now on who comes to write by an older epoch is refused.
+    pub(crate) fn raise_fence(&mut self, p: Protocol, vfolder: u8, epoch: u8) {
+        let fence = &mut self.disk.fences[usize::from(vfolder)];
+        *fence = (*fence).max(epoch);
+        if !p.has(Piece::ClonesOutliveWriteFences) {
+            self.raise_read_fence(p, vfolder, epoch);
+        }
+    }
+
+    /// From now on who comes to copy by an older epoch is refused, and who does is cut.
+    fn raise_read_fence(&mut self, p: Protocol, vfolder: u8, epoch: u8) {
+        let fence = &mut self.disk.read_fences[usize::from(vfolder)];
+        *fence = (*fence).max(epoch);
+        self.cut_clones(p, vfolder, epoch);
+    }
+
+    fn cut_clones(&mut self, p: Protocol, source: u8, epoch: u8) {
+        for (op, slot) in self.operations.iter().zip(&mut self.slots) {
+            if let Slot::Running { cut, stage } = slot
+                && op.source == Some(source)
+                && op.source_epoch < epoch
+                && *stage != Stage::Destroying
+                && p.has(Piece::SourceCut)
+            {
+                *cut = true;
+            }
+        }
+    }
+
+    /// Nobody older than the epoch is in the tree.
+    pub(crate) fn is_drained(&self, p: Protocol, vfolder: u8, epoch: u8) -> bool {
+        let older = |w: &&crate::world::Write| w.entered && w.vfolder == vfolder && w.epoch < epoch;
+        !p.has(Piece::Drain) || !self.writes.iter().any(|w| older(&w))
+    }
+
+    /// RunTask.
+    pub(crate) fn run_task(&mut self, p: Protocol, operation: u8) {
+        if self.slot(operation) != Slot::Unknown {
+            return;
+        }
+        let (o, op) = (usize::from(operation), *self.operation(operation));
+        if let Some(Entry::Verdict(end)) = self.disk.journal[o] {
+            return self.set_slot(operation, Slot::Ended(end));
+        }
+        if op.epoch < self.fence(op.target) {
+            return self.set_slot(operation, Slot::Ended(End::Failed));
+        }
+        self.disk.journal[o] = Some(Entry::Begun);
+        let running = |stage| Slot::Running { stage, cut: false };
+        match op.kind {
+            Kind::Purge => {
+                self.raise_fence(p, op.target, op.epoch);
+                self.raise_read_fence(p, op.target, op.epoch);
+                self.set_slot(operation, running(Stage::Draining));
+            }
+            _ if self.tree(op.target).is_some() => self.set_slot(operation, Slot::Ended(End::Done)),
+            Kind::Create => self.set_slot(operation, running(Stage::Publishing)),
+            Kind::Clone => {
+                let source = op.source.unwrap_or_default();
+                let newer = |w: &crate::world::Write| {
+                    w.entered && w.vfolder == source && w.epoch > op.source_epoch
+                };
+                let is_stale = op.source_epoch < self.disk.read_fences[usize::from(source)]
+                    || self.writes.iter().any(newer);
+                if is_stale && p.has(Piece::SourceCut) {
+                    return self.end_without(p, operation, End::Failed);
+                }
+                if p.has(Piece::SourceFence) {
+                    self.raise_fence(p, source, op.source_epoch);
+                }
+                self.set_slot(operation, running(Stage::Draining));
+            }
+        }
+    }
+
+    /// Whether a task copies a tree, though it may be cut.
+    fn is_copied(&self, source: u8) -> bool {
+        self.operations.iter().zip(self.slots).any(|(op, slot)| {
+            let copies = matches!(
+                slot,
+                Slot::Running {
+                    stage: Stage::CopyingFirst | Stage::CopyingSecond,
+                    ..
+                }
+            );
+            copies && op.source == Some(source)
+        })
+    }
+
+    /// Whether a running task can go on.
+    pub(crate) fn can_go_on(&self, p: Protocol, operation: u8) -> bool {
+        let op = self.operation(operation);
+        match self.slot(operation) {
+            Slot::Running { cut: true, .. } => true,
+            Slot::Running {
+                stage: Stage::Draining,
+                ..
+            } => match op.source {
+                Some(_) if !p.has(Piece::SourceFence) => true,
+                Some(source) => self.is_drained(p, source, op.source_epoch),
+                None => {
+                    self.is_drained(p, op.target, op.epoch)
+                        && (!self.is_copied(op.target) || !p.has(Piece::Drain))
+                }
+            },
+            Slot::Running { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// The next step of a running task.
+    pub(crate) fn go_on(&mut self, p: Protocol, operation: u8) {
+        let (o, op) = (usize::from(operation), *self.operation(operation));
+        let Slot::Running { stage, cut } = self.slot(operation) else {
+            return;
+        };
+        if cut {
+            return self.end_without(p, operation, End::Failed);
+        }
+        let source = op.source.and_then(|s| self.tree(s));
+        let target = usize::from(op.target);
+        let is_stale = p.has(Piece::PublishCheck) && op.epoch < self.fence(op.target);
+        let mut next = |stage| self.slots[o] = Slot::Running { stage, cut };
+        match (stage, source) {
+            (Stage::Draining, _) if op.kind == Kind::Purge => next(Stage::Hiding),
+            (Stage::Draining, _) => next(Stage::CopyingFirst),
+            (Stage::CopyingFirst | Stage::CopyingSecond, None) => {
+                self.end_without(p, operation, End::Failed);
+            }
+            (Stage::CopyingFirst, Some(Tree { first, .. })) => {
+                next(Stage::CopyingSecond);
+                self.disk.staging[o] = Some(Tree { first, second: 0 });
+            }
+            (Stage::CopyingSecond, Some(Tree { second, .. })) => {
+                next(Stage::Publishing);
+                if let Some(staging) = &mut self.disk.staging[o] {
+                    staging.second = second;
+                }
+            }
+            (Stage::Publishing | Stage::Hiding, _) if is_stale => {
+                self.end_without(p, operation, End::Failed);
+            }
+            (Stage::Publishing, _) => {
+                let made = self.disk.staging[o].take().unwrap_or_default();
+                if made.first != made.second {
+                    self.blame("a clone is torn: it has a write in part");
+                }
+                if op.kind == Kind::Clone && made.first < op.since {
+                    self.blame("a clone lacks what was written before it was admitted");
+                }
+                if self.disk.trees[target].replace(made).is_some() {
+                    self.blame("a tree is published over another");
+                }
+                self.set_slot(operation, Slot::Ended(End::Done));
+            }
+            (Stage::Hiding, _) => {
+                next(Stage::Destroying);
+                self.disk.trash[o] = self.disk.trees[target].take().is_some();
+                if self
+                    .writes
+                    .iter()
+                    .any(|w| w.entered && w.vfolder == op.target)
+                {
+                    self.blame("a writer is in a tree that is taken away");
+                }
+                if self.is_copied(op.target) {
+                    self.blame("a tree is taken away while it is copied");
+                }
+            }
+            (Stage::Destroying, _) => {
+                self.disk.trash[o] = false;
+                self.set_slot(operation, Slot::Ended(End::Done));
+            }
+        }
+    }
+
+    /// A task fails for good.
+    pub(crate) fn fail_task(&mut self, p: Protocol, operation: u8) {
+        self.operations[usize::from(operation)].excused = true;
+        self.end_without(p, operation, End::Failed);
+    }
+
+    /// CancelTask.
+    pub(crate) fn cancel_task(&mut self, p: Protocol, operation: u8) {
+        let op = *self.operation(operation);
+        let published =
+            self.slot(operation) == Slot::Ended(End::Done) || self.tree(op.target).is_some();
+        if published && p.has(Piece::LateCancel) {
+            return self.answer_cancel(operation, false);
+        }
+        if p.has(Piece::EndFence) {
+            self.raise_fence(p, op.target, op.epoch + 1);
+        }
+        self.end_without(p, operation, End::Cancelled);
+        self.answer_cancel(operation, true);
+    }
+
+    /// ForgetTask.
+    pub(crate) fn forget_task(&mut self, p: Protocol, operation: u8) {
+        if matches!(self.slot(operation), Slot::Running { .. }) {
+            return;
+        }
+        let (o, op) = (usize::from(operation), *self.operation(operation));
+        match op.kind {
+            Kind::Purge if p.has(Piece::FenceOutlivesPurge) => {}
+            Kind::Purge => {
+                self.disk.fences[usize::from(op.target)] = 0;
+                self.disk.read_fences[usize::from(op.target)] = 0;
+            }
+            Kind::Create | Kind::Clone => {
+                if self.tree(op.target).is_none() && p.has(Piece::EndFence) {
+                    self.raise_fence(p, op.target, op.epoch + 1);
+                }
+            }
+        }
+        self.disk.journal[o] = None;
+        self.disk.staging[o] = None;
+        if self.slot(operation) != Slot::Ended(End::Done) {
+            self.set_slot(operation, Slot::Ended(End::Cancelled));
+        }
+    }
+
+    /// FenceTree.
+    pub(crate) fn fence_tree(&mut self, p: Protocol, fence: Fence) {
+        self.raise_fence(p, fence.vfolder, fence.epoch);
+        self.net.insert(Message::Drain(fence));
+    }
+
+    /// FenceTree is answered, and whoever waits for that.
+    pub(crate) fn fenced(&mut self, fence: Fence) {
+        let (_, told) = &mut self.trashes[usize::from(fence.vfolder)];
+        *told = (*told).max(fence.trash);
+    }
+
+    /// An administrator's request looks at the disk.
+    pub(crate) fn look(&mut self, p: Protocol, vfolder: u8, to_trash: bool) {
+        let Some(seen) = self.row(vfolder) else {
+            return;
+        };
+        if p.has(Piece::FenceBeforeRepair) {
+            self.raise_fence(p, vfolder, seen.epoch + 1);
+        }
+        self.repair = Some(Repair {
+            vfolder,
+            seen,
+            has_tree: self.tree(vfolder).is_some(),
+            to_trash,
+        });
+    }
+
+    /// A write comes to the storage-proxy.
+    pub(crate) fn enter(&mut self, p: Protocol, write: usize) {
+        let w = self.writes[write];
+        if w.epoch < self.fence(w.vfolder) || self.tree(w.vfolder).is_none() {
+            self.writes.remove(write);
+            return;
+        }
+        self.cut_clones(p, w.vfolder, w.epoch);
+        self.writes[write].entered = true;
+    }
+
+    /// A write reaches the files.
+    pub(crate) fn land(&mut self, write: usize) {
+        let w = self.writes.remove(write);
+        let v = usize::from(w.vfolder);
+        if w.trashes < self.trashes[v].1 {
+            self.blame("a write lands by a grant older than what a client was told is over");
+        }
+        for o in 0..self.operations.len().min(OPERATIONS) {
+            let copies = matches!(
+                self.slots[o],
+                Slot::Running {
+                    stage: Stage::CopyingFirst | Stage::CopyingSecond,
+                    cut: false,
+                }
+            );
+            // Before the first file is read a write does no harm, and is none where nothing fences it.
+            if copies && self.operations[o].source == Some(w.vfolder) {
+                self.blame("a write lands in a tree that is being copied");
+            }
+        }
+        match &mut self.disk.trees[v] {
+            Some(tree) => {
+                tree.first += 1;
+                tree.second += 1;
+            }
+            None => self.blame("a write lands in a tree that is gone"),
+        }
+    }
+
+    /// The storage-proxy dies: memory and writers are gone, the disk stays.
+    pub(crate) fn crash_proxy(&mut self, p: Protocol) {
+        self.is_up = false;
+        self.slots = Default::default();
+        self.writes.retain(|w| !w.entered);
+        if !p.has(Piece::DurableFences) {
+            self.disk.fences = Default::default();
+            self.disk.read_fences = Default::default();
+        }
+        self.net
+            .retain(|m| !matches!(m, Message::Fence(..) | Message::Drain(..)));
+        self.lose_connections(None);
+        self.repair = None;
+    }
+}

@@ -1,0 +1,81 @@
+//! The pieces of the protocol, each of which can be left out.
+
+/// A piece of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Piece {
+    /// An outcome is written with owner and attempt in its WHERE.
+    LeaseInWhere,
+    /// A clone raises its source's fence before it copies.
+    SourceFence,
+    /// Raising a fence waits until older holders have left the tree.
+    Drain,
+    /// A clone is cut when a writer with a newer epoch enters its source, or the fence for readers of its source rises.
+    SourceCut,
+    /// A clone is not cut when only the fence for writers rises: the clone next to it may have raised it.
+    ClonesOutliveWriteFences,
+    /// Publishing checks the target's fence.
+    PublishCheck,
+    /// Fences outlive the process.
+    DurableFences,
+    /// A lasting failure is noted in the task's journal.
+    DurableVerdict,
+    /// Forgetting a task without a tree, or cancelling one, raises its target's fence above it.
+    EndFence,
+    /// A fence outlives the purge of its vfolder.
+    FenceOutlivesPurge,
+    /// The epoch rises when a vfolder becomes CLONING.
+    EpochAtClone,
+    /// The epoch rises when a vfolder becomes TRASHED.
+    EpochAtTrash,
+    /// The epoch rises when a vfolder becomes DELETING.
+    EpochAtPurge,
+    /// FenceTree is sent, and answered, before a DeleteVFolder is.
+    FenceAfterTrash,
+    /// Giving up a clone raises its source's epoch.
+    EpochAtGiveUp,
+    /// A vfolder leaves ERROR with a higher epoch, and its tree is fenced with that before the disk is looked at.
+    FenceBeforeRepair,
+    /// What a cancel finds published is not undone.
+    LateCancel,
+    /// A task's journal goes only once the outcome is committed.
+    CommitBeforeForget,
+}
+
+impl Piece {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::LeaseInWhere,
+        Self::SourceFence,
+        Self::Drain,
+        Self::SourceCut,
+        Self::ClonesOutliveWriteFences,
+        Self::PublishCheck,
+        Self::DurableFences,
+        Self::DurableVerdict,
+        Self::EndFence,
+        Self::FenceOutlivesPurge,
+        Self::EpochAtClone,
+        Self::EpochAtTrash,
+        Self::EpochAtPurge,
+        Self::FenceAfterTrash,
+        Self::EpochAtGiveUp,
+        Self::FenceBeforeRepair,
+        Self::LateCancel,
+        Self::CommitBeforeForget,
+    ];
+}
+
+/// The protocol, whole or with one piece left out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Protocol {
+    /// What is left out.
+    pub without: Option<Piece>,
+}
+
+impl Protocol {
+    /// Whether a piece is there.
+    #[must_use]
+    pub fn has(self, piece: Piece) -> bool {
+        self.without != Some(piece)
+    }
+}
