@@ -1,0 +1,36 @@
+//! Refusals that nothing the clients do can deserve: a fault is no reason to give a wrong one.
+
+use super::{Facts, Violation};
+use crate::storm::history::Outcome;
+
+/// What the clients may be told by a system in working order.
+const DESERVED: &[&str] = &[
+    "VFOLDER_BUSY",
+    "VFOLDER_STATUS",
+    "ETAG_MISMATCH",
+    "NAME_TAKEN",
+    "MOUNT_NOT_FOUND",
+    "GRANT_STALE",
+    // Limits.
+    "COUNT_EXCEEDED",
+    "QUEUE_FULL",
+];
+
+/// Looks for others.
+pub(super) fn check(facts: &Facts<'_>, violations: &mut Vec<Violation>) {
+    for call in facts.calls {
+        let wrong = match &call.outcome {
+            Outcome::Refused { reason, .. } => !DESERVED.contains(&reason.as_str()),
+            // What comes without a reason comes from a broken connection; with one, from us.
+            Outcome::Unknown(text) => text.contains("INTERNAL"),
+            Outcome::Done(_) => false,
+        };
+        if wrong {
+            violations.push(Violation {
+                check: "answers",
+                text: "a refusal that nobody deserves".into(),
+                evidence: vec![call.to_string()],
+            });
+        }
+    }
+}
