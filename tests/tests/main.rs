@@ -26,6 +26,7 @@ mod raw;
 mod requests;
 mod schema;
 mod staged;
+mod storm;
 mod time;
 mod tls;
 mod updates;

@@ -4,6 +4,7 @@
 
 use std::{env, process::ExitCode, time::Duration};
 
+use tokio::signal::unix::{SignalKind, signal};
 use vfolder_tests::storm::{self, Plan};
 
 /// What of a violation is shown here; the rest is in the folder that is kept.
@@ -11,15 +12,15 @@ const SHOWN: usize = 10;
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(4)
         .enable_all()
         .build();
     match runtime {
         Ok(runtime) => runtime.block_on(async {
             tokio::select! {
                 code = storm() => code,
-                _ = tokio::signal::ctrl_c() => {
-                    eprintln!("interrupted: no verdict");
+                () = told_to_stop() => {
+                    eprintln!("storm: interrupted: no verdict");
                     ExitCode::FAILURE
                 }
             }
@@ -28,6 +29,17 @@ fn main() -> ExitCode {
             eprintln!("storm: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// SIGINT or SIGTERM. What was started ends as its values are dropped.
+async fn told_to_stop() {
+    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
+        return;
+    };
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
     }
 }
 

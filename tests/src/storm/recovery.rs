@@ -15,7 +15,7 @@ use super::{
 };
 
 /// How often the rows are looked at: the error of what is measured.
-const INTERVAL: Duration = Duration::from_millis(40);
+const INTERVAL: Duration = Duration::from_millis(15);
 
 /// What was waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -201,13 +201,13 @@ impl Report {
         let all = rows.remove("all").unwrap_or_default();
         writeln!(
             f,
-            "\n{:<18}{:>14}{:>10}{:>10}{:>20}",
+            "\n{:<18}{:>14}{:>10}{:>10}{:>26}",
             "calls", "acknowledged", "refused", "unknown", "attempts without answer"
         )?;
         for (name, row) in rows.iter().chain([(&"all", &all)]) {
             writeln!(
                 f,
-                "{name:<18}{:>14}{:>10}{:>10}{:>20}",
+                "{name:<18}{:>14}{:>10}{:>10}{:>26}",
                 row.done, row.refused, row.unknown, row.again
             )?;
         }

@@ -45,6 +45,7 @@ pub async fn run(plan: Plan) -> Result<Report, String> {
         ended.map_err(|e| format!("a client broke: {e}"))?;
     }
     let blew = began.elapsed();
+    eprintln!("the storm is over; waiting until all is at rest");
     violations.extend(troubles.into_iter().map(|text| Violation {
         check: "processes",
         text,
@@ -67,6 +68,7 @@ pub async fn run(plan: Plan) -> Result<Report, String> {
         });
     }
     watching.abort();
+    eprintln!("all is at rest; checking");
     let calls = shared.history.take();
     let (writes, looks) = shared.contents.take();
     let facts = Facts {

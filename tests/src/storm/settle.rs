@@ -34,6 +34,7 @@ pub const REST: Duration = Duration::from_secs(90);
 pub const CLEARING: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_millis(250);
 const PAGE: i32 = 1_000;
+const READINGS: usize = 20;
 
 /// An operation as it ended.
 #[derive(Clone, Debug)]
@@ -108,23 +109,42 @@ pub async fn settle(shared: &Shared, violations: &mut Vec<Violation>) -> Result<
         time::sleep(LOOK).await;
     }
     let took = start.elapsed();
-    let begin = world.clock.now();
-    let read = |e: Status| format!("after the storm: {e}");
-    let vfolders = all_vfolders(&admin).await.map_err(read)?;
-    let operations = all_operations(&admin, "").await.map_err(read)?;
-    let mut events = BTreeMap::new();
-    for vfolder in &vfolders {
-        let id = vfolder.id.parse().unwrap_or_default();
-        events.insert(id, all_events(&admin, &vfolder.id).await.map_err(read)?);
+    // A lapsed mount counts for nothing before its end is written: what is read until nothing changes is one state.
+    for _ in 0..READINGS {
+        let begin = world.clock.now();
+        let (vfolders, rest) = read(&admin)
+            .await
+            .map_err(|e| format!("after the storm: {e}"))?;
+        if vfolders == rest.vfolders {
+            let end = world.clock.now();
+            return Ok(Rest {
+                start: begin,
+                end,
+                took,
+                ..rest
+            });
+        }
+        time::sleep(LOOK).await;
     }
-    Ok(Rest {
-        start: begin,
-        end: world.clock.now(),
-        vfolders,
+    Err("after the storm the vfolders do not stop changing".into())
+}
+
+/// Everything, with the vfolders as they were before.
+async fn read(admin: &User) -> Result<(Vec<VFolder>, Rest), Status> {
+    let before = all_vfolders(admin).await?;
+    let operations = all_operations(admin, "").await?;
+    let mut events = BTreeMap::new();
+    for vfolder in &before {
+        let id = vfolder.id.parse().unwrap_or_default();
+        events.insert(id, all_events(admin, &vfolder.id).await?);
+    }
+    let rest = Rest {
+        vfolders: all_vfolders(admin).await?,
         operations: operations.iter().map(ended).collect(),
         events,
-        took,
-    })
+        ..Rest::default()
+    };
+    Ok((before, rest))
 }
 
 /// Walks every tree that there should be.

@@ -27,17 +27,18 @@ pub fn listing(digest: Digest) -> String {
     known.get(&digest).cloned().unwrap_or_default()
 }
 
-/// Makes a bundle: 2 to 12 entries, now and then 200; hard links, symlinks, odd modes. Its digest.
+/// Makes a bundle: 2 to 12 files, now and then so many that a clone takes its time; hard links, symlinks, odd modes. Its
+/// digest.
 ///
 /// # Errors
 /// Those of the filesystem.
 pub fn make_bundle(tree: &Path, name: &str, dice: &mut Rng) -> io::Result<Digest> {
     let root = tree.join(name);
     fs::create_dir(&root)?;
-    let files = if dice.u32(..12) == 0 {
-        200
-    } else {
-        dice.u32(2..=12)
+    let files = match dice.u32(..24) {
+        0 => 1_500,
+        1 | 2 => 200,
+        _ => dice.u32(2..=12),
     };
     let mut inside = root.clone();
     for number in 0..files {
@@ -46,7 +47,7 @@ pub fn make_bundle(tree: &Path, name: &str, dice: &mut Rng) -> io::Result<Digest
             fs::DirBuilder::new().mode(0o2750).create(&inside)?;
         }
         let path = inside.join(format!("f{number}"));
-        let size = dice.usize(..2_000);
+        let size = dice.usize(..1_000);
         let content: Vec<u8> = (0..size).map(|_| dice.u8(..)).collect();
         fs::write(&path, content)?;
         match dice.u32(..10) {

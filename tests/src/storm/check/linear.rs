@@ -200,6 +200,7 @@ const fn changes(what: &What) -> bool {
             | What::RefuseEtag { .. }
             | What::Admit { .. }
             | What::Absent
+            | What::NoTree
             | What::Renew { .. }
             | What::NoMount { .. }
     )

@@ -13,6 +13,7 @@ mod effects;
 mod events;
 mod linear;
 mod model;
+mod refusals;
 mod steps;
 
 use std::fmt;

@@ -58,6 +58,8 @@ pub(super) enum What {
     },
     /// Somebody was told that it isn't there.
     Absent,
+    /// Somebody whom the gate had let pass found no tree: it is being destroyed, or gone.
+    NoTree,
     /// The record changes.
     Edit {
         etag: Option<i64>,
@@ -230,6 +232,7 @@ impl State {
             }
             What::Admit { access } => self.admits_somehow(*access, unnoticed),
             What::Absent => self.status.is_none(),
+            What::NoTree => matches!(self.status, Some(Deleting | Deleted)),
             What::Renew { mount } => self.mounts.contains_key(mount),
             What::NoMount { mount } => !self.mounts.contains_key(mount) || lapsed(mount),
             _ => return None,

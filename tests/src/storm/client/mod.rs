@@ -3,6 +3,8 @@
 mod acts;
 mod ask;
 mod caller;
+mod files;
+mod records;
 mod registry;
 mod session;
 

@@ -147,7 +147,7 @@ impl Nemesis {
         }
         if aimed {
             // An operation takes milliseconds, mostly: look for a moment.
-            for _ in 0..30 {
+            for _ in 0..80 {
                 let holders = self.recovery.holders();
                 let found = free.iter().position(|(_, node)| {
                     inflict::worker_of(node).is_some_and(|worker| holders.contains(&worker))
