@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 
 use super::{
     check::{self, Facts, Violation},
@@ -71,14 +71,22 @@ pub async fn run(plan: Plan) -> Result<Report, String> {
     eprintln!("all is at rest; checking");
     let calls = shared.history.take();
     let (writes, looks) = shared.contents.take();
-    let facts = Facts {
-        clock: world.clock,
-        calls: &calls,
-        rest: &rest,
-        writes: &writes,
-        looks: &looks,
-    };
-    let checked = check::check(&facts, &mut violations);
+    let clock = world.clock;
+    // Apart, so that the storm can be interrupted meanwhile.
+    let checking = spawn_blocking(move || {
+        let checked = check::check(
+            &Facts {
+                clock,
+                calls: &calls,
+                rest: &rest,
+                writes: &writes,
+                looks: &looks,
+            },
+            &mut violations,
+        );
+        (checked, violations, calls, rest)
+    });
+    let (checked, violations, calls, rest) = checking.await.map_err(|e| e.to_string())?;
     let waits = recovery.waits();
     Ok(Report {
         plan,

@@ -3,7 +3,8 @@
 //! The search of Wing and Gong (1993) with the memory of Lowe (2017): try as next whatever may come next, go back where
 //! nothing can, and never look twice at the same rest from the same state. A step may come next if no other that is sure
 //! and still to come was over before it began. One that is not sure may come at any time after its beginning, or never.
-//! Steps that change nothing are taken as soon as they fit: that closes no way.
+//! Steps that change nothing are taken as soon as they fit: that closes no way. A state whose revision is beyond one that
+//! still has to be shown leads nowhere: revisions only rise.
 
 use std::collections::HashSet;
 
@@ -56,16 +57,39 @@ struct Search<'a> {
     taken: Vec<usize>,
     /// Of the sure ones, how many have not.
     left: usize,
+    /// The sure ones, by their ends.
+    ends: Vec<usize>,
+    /// Those that need a revision no higher than a known one, by that revision.
+    revisions: Vec<(i64, usize)>,
     seen: HashSet<(Vec<u64>, State)>,
     best: Stuck,
 }
 
 fn order(story: &Story) -> Result<(), Stuck> {
+    let steps = story.steps.iter().enumerate();
+    let sure: Vec<usize> = steps
+        .filter(|(_, step)| step.sure)
+        .map(|(index, _)| index)
+        .collect();
+    let mut ends = sure.clone();
+    ends.sort_by_key(|index| story.steps[*index].end);
+    let before = |index: &usize| {
+        let step = &story.steps[*index];
+        match (&step.what, step.result) {
+            (What::Show { revision, .. }, _) => Some((*revision, *index)),
+            (_, Some(result)) => Some((result - 1, *index)),
+            _ => None,
+        }
+    };
+    let mut revisions: Vec<_> = sure.iter().filter_map(before).collect();
+    revisions.sort_unstable();
     let mut search = Search {
         story,
         done: vec![false; story.steps.len()],
         taken: Vec::new(),
-        left: story.steps.iter().filter(|step| step.sure).count(),
+        left: sure.len(),
+        ends,
+        revisions,
         seen: HashSet::new(),
         best: Stuck {
             decided: true,
@@ -80,93 +104,128 @@ fn order(story: &Story) -> Result<(), Stuck> {
     }
 }
 
-/// A state on the way, what may be tried from it, and how many steps had been taken before.
+/// A state on the way, what may be tried from it, and where the search stood.
 struct Fork {
     state: State,
     ahead: Vec<usize>,
+    /// How many steps had been taken.
     depth: usize,
+    mark: Mark,
+}
+
+/// Everything before these places has been taken: nobody looks there again.
+#[derive(Clone, Copy, Default)]
+struct Mark {
+    end: usize,
+    revision: usize,
+    step: usize,
 }
 
 impl Search<'_> {
     fn run(&mut self) -> bool {
-        let first = State::nothing();
-        let mut forks = vec![self.fork(first)];
-        while let Some(fork) = forks.last_mut() {
-            if self.left == 0 {
-                return true;
-            }
-            let (next, state, depth) = (fork.ahead.pop(), fork.state.clone(), fork.depth);
+        let mut forks = Vec::new();
+        forks.extend(self.fork(State::nothing(), Mark::default()));
+        while self.left > 0 {
+            let Some(fork) = forks.last_mut() else {
+                return false;
+            };
+            let (next, depth, mark) = (fork.ahead.pop(), fork.depth, fork.mark);
+            let after = next.map(|next| {
+                let step = &self.story.steps[next];
+                (next, fork.state.after(&step.what, step.result))
+            });
             self.undo(depth);
-            let Some(next) = next else {
-                forks.pop();
-                continue;
-            };
-            let step = &self.story.steps[next];
-            let Some(after) = state.after(&step.what, step.result) else {
-                continue;
-            };
-            self.take(next);
-            let fork = self.fork(after);
-            if self.left == 0 {
-                return true;
+            match after {
+                None => {
+                    forks.pop();
+                }
+                Some((_, None)) => {}
+                Some((next, Some(after))) => {
+                    self.take(next);
+                    forks.extend(self.fork(after, mark));
+                }
             }
             if self.seen.len() > MOST_STATES {
                 self.best.decided = false;
                 return false;
             }
-            if self.seen.insert((self.fingerprint(), fork.state.clone())) {
-                forks.push(fork);
-            }
         }
-        false
+        true
     }
 
-    /// Takes what changes nothing and fits, then collects what may come next.
-    fn fork(&mut self, state: State) -> Fork {
-        loop {
-            let horizon = self.horizon();
-            let quiet = self.open(horizon).find(|index| {
-                let step = &self.story.steps[*index];
-                state.fits(&step.what, &self.story.expiries, step.end) == Some(true)
-            });
-            let Some(quiet) = quiet else {
-                if self.taken.len() > self.best.taken.len() {
-                    self.best.taken.clone_from(&self.taken);
-                    self.best.state = state.clone();
-                }
-                let mut ahead: Vec<usize> = self
-                    .open(horizon)
-                    .filter(|index| changes(&self.story.steps[*index].what))
-                    .collect();
-                // The last is tried first: what is sure, and was over first.
-                ahead.sort_by_key(|index| {
+    /// Takes what changes nothing and fits, then collects what may come next. None: this leads nowhere, or has been seen.
+    fn fork(&mut self, state: State, mut mark: Mark) -> Option<Fork> {
+        let horizon = loop {
+            self.move_on(&mut mark);
+            let horizon = self
+                .ends
+                .get(mark.end)
+                .map_or(NEVER, |index| self.story.steps[*index].end);
+            let before = self.taken.len();
+            let quiet: Vec<usize> = self
+                .open(mark, horizon)
+                .filter(|index| {
                     let step = &self.story.steps[*index];
-                    std::cmp::Reverse((!step.sure, step.end, step.start))
-                });
-                return Fork {
-                    state,
-                    ahead,
-                    depth: self.taken.len(),
-                };
-            };
-            self.take(quiet);
+                    state.fits(&step.what, &self.story.expiries, step.end) == Some(true)
+                })
+                .collect();
+            for index in quiet {
+                self.take(index);
+            }
+            if self.taken.len() == before {
+                break horizon;
+            }
+        };
+        if self.taken.len() > self.best.taken.len() {
+            self.best.taken.clone_from(&self.taken);
+            self.best.state = state.clone();
+        }
+        let lowest = self
+            .revisions
+            .get(mark.revision)
+            .map(|(revision, _)| *revision);
+        if lowest.is_some_and(|lowest| state.revision > lowest) {
+            return None;
+        }
+        let mut ahead: Vec<usize> = self
+            .open(mark, horizon)
+            .filter(|index| changes(&self.story.steps[*index].what))
+            .collect();
+        // The last is tried first: what is sure, and was over first.
+        ahead.sort_by_key(|index| {
+            let step = &self.story.steps[*index];
+            std::cmp::Reverse((!step.sure, step.end, step.start))
+        });
+        let is_new = self.seen.insert((self.fingerprint(mark), state.clone()));
+        is_new.then_some(Fork {
+            state,
+            ahead,
+            depth: self.taken.len(),
+            mark,
+        })
+    }
+
+    fn move_on(&self, mark: &mut Mark) {
+        let is_done = |index: Option<&usize>| index.is_some_and(|index| self.done[*index]);
+        while is_done(self.ends.get(mark.end)) {
+            mark.end += 1;
+        }
+        while is_done(self.revisions.get(mark.revision).map(|(_, index)| index)) {
+            mark.revision += 1;
+        }
+        while self.done.get(mark.step) == Some(&true) {
+            mark.step += 1;
         }
     }
 
-    /// When the first of the sure steps that are still to come was over: what began later comes later.
-    fn horizon(&self) -> u64 {
-        let open = self.story.steps.iter().zip(&self.done);
-        open.filter(|(step, done)| !**done && step.sure)
-            .map(|(step, _)| step.end)
-            .min()
-            .unwrap_or(NEVER)
-    }
-
-    fn open(&self, horizon: u64) -> impl Iterator<Item = usize> {
-        let steps = &self.story.steps;
+    /// What began before the first of the sure steps that are still to come was over.
+    fn open(&self, mark: Mark, horizon: u64) -> impl Iterator<Item = usize> {
         // Sorted by their beginnings.
-        let end = steps.partition_point(|step| step.start <= horizon);
-        (0..end).filter(|index| !self.done[*index])
+        let end = self
+            .story
+            .steps
+            .partition_point(|step| step.start <= horizon);
+        (mark.step..end).filter(|index| !self.done[*index])
     }
 
     fn take(&mut self, index: usize) {
@@ -182,13 +241,19 @@ impl Search<'_> {
         }
     }
 
-    fn fingerprint(&self) -> Vec<u64> {
+    /// Which steps have been taken: all before the mark, and of the others these.
+    fn fingerprint(&self, mark: Mark) -> Vec<u64> {
         let word = |bits: &[bool]| {
             bits.iter()
                 .enumerate()
                 .fold(0, |word, (bit, done)| word | (u64::from(*done) << bit))
         };
-        self.done.chunks(64).map(word).collect()
+        let mut words = vec![mark.step as u64];
+        words.extend(self.done[mark.step..].chunks(64).map(word));
+        while words.len() > 1 && words.last() == Some(&0) {
+            words.pop();
+        }
+        words
     }
 }
 
