@@ -242,3 +242,79 @@ async fn half_open(pair: &mut Pair, weather: &mut watch::Receiver<Weather>) -> b
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(200);
+
+    /// A connection by way of a relay, and the other end of it.
+    async fn connected() -> (Relay, TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        connected_to(&listener).await
+    }
+
+    async fn connected_to(listener: &TcpListener) -> (Relay, TcpStream, TcpStream) {
+        let target = Target::Tcp(listener.local_addr().unwrap());
+        let relay = Relay::start(target).await.unwrap();
+        let mut near = TcpStream::connect(relay.address()).await.unwrap();
+        near.write_all(b"a").await.unwrap();
+        let (mut far, _) = listener.accept().await.unwrap();
+        assert_eq!(far.read_u8().await.unwrap(), b'a');
+        (relay, near, far)
+    }
+
+    #[test]
+    fn what_is_stalled_arrives_when_the_weather_clears() {
+        crate::run(async {
+            let (relay, mut near, mut far) = connected().await;
+            relay.set(Weather::Stalled);
+            near.write_all(b"b").await.unwrap();
+            assert!(timeout(MOMENT, far.read_u8()).await.is_err());
+            relay.set(Weather::Clear);
+            assert_eq!(far.read_u8().await.unwrap(), b'b');
+            far.write_all(b"c").await.unwrap();
+            assert_eq!(near.read_u8().await.unwrap(), b'c');
+        });
+    }
+
+    #[test]
+    fn a_cut_ends_both_sides_and_new_connections_pass() {
+        crate::run(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let (relay, mut near, mut far) = connected_to(&listener).await;
+            relay.cut();
+            assert!(near.read_u8().await.is_err());
+            assert!(far.read_u8().await.is_err());
+            let mut again = TcpStream::connect(relay.address()).await.unwrap();
+            again.write_all(b"x").await.unwrap();
+            let (mut far, _) = listener.accept().await.unwrap();
+            assert_eq!(far.read_u8().await.unwrap(), b'x');
+        });
+    }
+
+    #[test]
+    fn half_open_only_one_side_learns_that_the_other_is_gone() {
+        crate::run(async {
+            let (relay, mut near, mut far) = connected().await;
+            relay.set(Weather::NearHangs);
+            assert!(far.read_u8().await.is_err());
+            near.write_all(b"into the void").await.unwrap();
+            assert!(timeout(MOMENT, near.read_u8()).await.is_err());
+            relay.set(Weather::Clear);
+            assert!(near.read_u8().await.is_err());
+
+            let (relay, mut near, mut far) = connected().await;
+            relay.set(Weather::FarHangs);
+            assert!(near.read_u8().await.is_err());
+            assert!(timeout(MOMENT, far.read_u8()).await.is_err());
+            relay.set(Weather::Clear);
+            assert!(far.read_u8().await.is_err());
+        });
+    }
+}

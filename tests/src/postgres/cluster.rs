@@ -216,3 +216,34 @@ fn serve(home: &Path, settings: &[&str]) -> io::Result<Child> {
         .stderr(log)
         .spawn()
 }
+
+#[cfg(test)]
+mod tests {
+    use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
+    use tokio::task::spawn_blocking;
+
+    use super::*;
+    use crate::postgres::url_of;
+
+    #[test]
+    fn a_cluster_that_is_killed_has_what_it_acknowledged() {
+        crate::run(async {
+            let started = spawn_blocking(Cluster::start_surviving).await;
+            let mut cluster = started.unwrap().unwrap();
+            let url = url_of(cluster.socket_dir(), "postgres");
+            for (table, how) in [("a", Stop::Kill), ("b", Stop::Immediate), ("c", Stop::Fast)] {
+                let mut connection = AsyncPgConnection::establish(&url).await.unwrap();
+                let make = format!("CREATE TABLE {table} (x int)");
+                connection.batch_execute(&make).await.unwrap();
+                let restarted = spawn_blocking(move || {
+                    cluster.stop(how)?;
+                    cluster.restart().map(|()| cluster)
+                });
+                cluster = restarted.await.unwrap().unwrap();
+                let mut connection = AsyncPgConnection::establish(&url).await.unwrap();
+                let look = format!("SELECT * FROM {table}");
+                connection.batch_execute(&look).await.unwrap();
+            }
+        });
+    }
+}

@@ -246,3 +246,108 @@ fn nobody_elses(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storm::{
+        history::{Clock, Outcome, Seen},
+        settle::Rest,
+    };
+
+    const ID: Uuid = Uuid::from_u128(1);
+
+    fn event(sequence: i64, from: VFolderStatus, to: VFolderStatus, action: &str) -> VFolderEvent {
+        VFolderEvent {
+            sequence,
+            from_status: from.into(),
+            to_status: to.into(),
+            action: action.into(),
+            actor: "c0".into(),
+            ..VFolderEvent::default()
+        }
+    }
+
+    fn call(deed: Deed, told: Told) -> Call {
+        Call {
+            client: 0,
+            deed,
+            start: 0,
+            end: 9,
+            open_attempts: 0,
+            outcome: Outcome::Done(told),
+        }
+    }
+
+    fn seen(revision: i64) -> Told {
+        Told::VFolder(Seen {
+            id: ID,
+            name: String::new(),
+            status: Ready,
+            revision,
+        })
+    }
+
+    /// A vfolder that was created and then trashed by one client.
+    fn violations_of(change: impl FnOnce(&mut Vec<VFolderEvent>, &mut Vec<Call>)) -> usize {
+        let mut events = vec![
+            event(1, Nothing, Creating, "CreateVFolder"),
+            event(2, Creating, Ready, "creation ended"),
+            event(3, Ready, Trashed, "DeleteVFolder"),
+        ];
+        let create = Deed::Create {
+            tag: "t".into(),
+            name: "n".into(),
+        };
+        let trash = Deed::Trash {
+            vfolder: ID,
+            etag: None,
+            retention: None,
+        };
+        let mut calls = vec![call(create, seen(2)), call(trash, seen(3))];
+        change(&mut events, &mut calls);
+        let rest = Rest {
+            vfolders: vec![VFolder {
+                id: ID.to_string(),
+                status: Trashed.into(),
+                etag: "\"3\"".into(),
+                description: "t".into(),
+                ..VFolder::default()
+            }],
+            events: BTreeMap::from([(ID, events)]),
+            ..Rest::default()
+        };
+        let mut violations = Vec::new();
+        let facts = Facts {
+            clock: Clock::start(),
+            calls: &calls,
+            rest: &rest,
+            writes: &[],
+            looks: &[],
+        };
+        check(&facts, &mut violations);
+        violations.len()
+    }
+
+    #[test]
+    fn gaps_lost_calls_and_events_of_nobody_are_found() {
+        assert_eq!(violations_of(|_, _| {}), 0);
+        assert!(violations_of(|events, _| events[2].sequence = 4) > 0);
+        assert!(violations_of(|events, _| events[1].to_status = Deleted.into()) > 0);
+        assert!(violations_of(|events, _| events[2].actor = "c1".into()) > 0);
+        assert!(violations_of(|_, calls| calls.truncate(1)) > 0);
+        assert!(violations_of(|_, calls| calls[1].outcome = Outcome::Done(seen(2))) > 0);
+    }
+
+    #[test]
+    fn an_event_may_be_that_of_a_call_without_an_answer() {
+        let unknown = || Outcome::Unknown(String::new());
+        assert_eq!(violations_of(|_, calls| calls[1].outcome = unknown()), 0);
+        let refused = Outcome::Refused {
+            reason: "VFOLDER_STATUS".into(),
+            status: None,
+            text: String::new(),
+        };
+        assert!(violations_of(|_, calls| calls[1].outcome = refused) > 0);
+    }
+}
