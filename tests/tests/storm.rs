@@ -34,7 +34,7 @@ fn after_a_storm_nothing_is_lost_stuck_or_made_up() {
         assert!(report.struck.len() >= faults);
         assert!(report.waits.iter().all(|wait| wait.end.is_some()));
         if long {
-            assert!(!report.waited(Awaited::Takeover).is_empty());
+            assert!(!report.waited(Awaited::Takeover, false).is_empty());
         }
     });
 }

@@ -9,6 +9,7 @@
 pub mod check;
 pub mod client;
 pub mod contents;
+pub mod disturbed;
 pub mod history;
 pub mod nemesis;
 pub mod plan;

@@ -38,7 +38,9 @@ pub struct Wait {
     /// Until when. None: it has not come.
     pub end: Option<Micros>,
     /// The row when the wait began.
-    before: Worker,
+    pub before: Worker,
+    /// Nothing else was in the way.
+    pub alone: bool,
 }
 
 /// Watches the operations' rows, and measures.
@@ -146,6 +148,7 @@ impl State {
                 start,
                 end: None,
                 before: before.clone(),
+                alone: false,
             });
         };
         for (worker, at) in self.killed.drain(..) {

@@ -60,11 +60,14 @@ impl Report {
             .count()
     }
 
-    /// How long the waits of a kind were, in seconds, the shortest first.
+    /// How long the waits of a kind were, in seconds, the shortest first: all, or those with nothing else in the way.
     #[must_use]
-    pub fn waited(&self, awaited: Awaited) -> Vec<f64> {
-        let ended = self.waits.iter().filter(|wait| wait.awaited == awaited);
-        let mut times: Vec<f64> = ended
+    pub fn waited(&self, awaited: Awaited, alone: bool) -> Vec<f64> {
+        let fitting = self
+            .waits
+            .iter()
+            .filter(|wait| wait.awaited == awaited && (wait.alone || !alone));
+        let mut times: Vec<f64> = fitting
             .filter_map(|wait| Some(seconds(wait.end?.saturating_sub(wait.start))))
             .collect();
         times.sort_by(f64::total_cmp);
@@ -269,29 +272,22 @@ impl Report {
                 "return of a killed storage-proxy → its operations go on",
             ),
         ] {
-            let times = self.waited(awaited);
-            let never = self
-                .waits
-                .iter()
-                .filter(|wait| wait.awaited == awaited && wait.end.is_none())
-                .count();
-            write!(
-                f,
-                "{text:<58}{:>6}{:>8.2}{:>8.2}{:>8.2}",
-                times.len(),
-                quantile(&times, 50),
-                quantile(&times, 99),
-                quantile(&times, 100)
-            )?;
-            writeln!(
-                f,
-                "{}",
-                if never > 0 {
-                    format!("  and {never} never")
-                } else {
-                    String::new()
-                }
-            )?;
+            for (alone, text) in [(false, text), (true, "    with nothing else in the way")] {
+                let times = self.waited(awaited, alone);
+                writeln!(
+                    f,
+                    "{text:<58}{:>6}{:>8.2}{:>8.2}{:>8.2}",
+                    times.len(),
+                    quantile(&times, 50),
+                    quantile(&times, 99),
+                    quantile(&times, 100)
+                )?;
+            }
+            let open = |wait: &&Wait| wait.awaited == awaited && wait.end.is_none();
+            let never = self.waits.iter().filter(open).count();
+            if never > 0 {
+                writeln!(f, "    {never} more have not come")?;
+            }
         }
         writeln!(
             f,

@@ -8,6 +8,7 @@ use super::{
     check::{self, Facts, Violation},
     client::{Client, Registry, Shared},
     contents::Contents,
+    disturbed::Disturbances,
     history::History,
     nemesis::Nemesis,
     plan::Plan,
@@ -87,7 +88,11 @@ pub async fn run(plan: Plan) -> Result<Report, String> {
         (checked, violations, calls, rest)
     });
     let (checked, violations, calls, rest) = checking.await.map_err(|e| e.to_string())?;
-    let waits = recovery.waits();
+    let mut waits = recovery.waits();
+    let disturbances = Disturbances::read(&world, &struck).await;
+    for wait in &mut waits {
+        wait.alone = disturbances.is_alone(wait);
+    }
     Ok(Report {
         plan,
         blew,
