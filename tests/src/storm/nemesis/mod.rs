@@ -57,6 +57,9 @@ impl Nemesis {
         let mut dice = self.shared.plan.dice("nemesis");
         let end = time::Instant::now() + self.shared.plan.duration;
         let mut running = JoinSet::new();
+        // First one of each kind, so that the shortest storm has them all.
+        let mut deck: Vec<Fault> = Fault::all().collect();
+        dice.shuffle(&mut deck);
         loop {
             let pause = self.shared.plan.pace.mul_f64(0.1 + 1.8 * dice.f64());
             if time::Instant::now() + pause >= end {
@@ -64,7 +67,7 @@ impl Nemesis {
             }
             time::sleep(pause).await;
             while running.try_join_next().is_some() {}
-            self.strike(&mut dice, &mut running).await;
+            self.strike(&mut dice, &mut deck, &mut running).await;
         }
         while running.join_next().await.is_some() {}
         let take = |all: &Mutex<Vec<String>>| {
@@ -76,15 +79,25 @@ impl Nemesis {
     }
 
     /// Draws until a fault fits: what is broken already is left alone.
-    async fn strike(self: &Arc<Self>, dice: &mut Rng, running: &mut JoinSet<()>) {
+    async fn strike(
+        self: &Arc<Self>,
+        dice: &mut Rng,
+        deck: &mut Vec<Fault>,
+        running: &mut JoinSet<()>,
+    ) {
         for _ in 0..20 {
-            let fault = Fault::draw(dice);
+            let next = deck.pop();
+            let fault = next.unwrap_or_else(|| Fault::draw(dice));
             let length = fault.length(dice);
             // As many numbers for each draw, whatever becomes of it.
             let which = dice.usize(..1 << 16);
             let aimed = dice.u32(..4) > 0;
             if self.begin(fault, length, which, aimed, running).await {
                 return;
+            }
+            // Another time.
+            if next.is_some() {
+                deck.insert(0, fault);
             }
         }
     }
