@@ -1,7 +1,10 @@
 //! Refusals that nothing the clients do can deserve: a fault is no reason to give a wrong one.
 
 use super::{Facts, Violation};
-use crate::storm::history::{Deed, Outcome};
+use crate::storm::{
+    client::SHARED_NAME,
+    history::{Deed, Outcome},
+};
 
 /// What the clients may be told by a system in working order.
 const DESERVED: &[&str] = &[
@@ -21,7 +24,8 @@ pub(super) fn check(facts: &Facts<'_>, violations: &mut Vec<Violation>) {
     for call in facts.calls {
         let wrong = match &call.outcome {
             Outcome::Refused { reason, .. } => {
-                !DESERVED.contains(&reason.as_str()) && !may_miss_the_tree(&call.deed, reason)
+                !(DESERVED.contains(&reason.as_str()) || may_miss_the_tree(&call.deed, reason))
+                    || (reason == "NAME_TAKEN" && has_a_name_of_its_own(&call.deed))
             }
             // What comes without a reason comes from a broken connection; with one, from us.
             Outcome::Unknown(text) => text.contains("INTERNAL"),
@@ -41,4 +45,14 @@ pub(super) fn check(facts: &Facts<'_>, violations: &mut Vec<Violation>) {
 fn may_miss_the_tree(deed: &Deed, reason: &str) -> bool {
     matches!(deed, Deed::ListFiles { .. } | Deed::CreateDirectory { .. })
         && reason == "VFOLDER_NOT_FOUND"
+}
+
+/// Nobody else uses that name: taken it can be by the request itself, which came before and must be recognised.
+fn has_a_name_of_its_own(deed: &Deed) -> bool {
+    let name = match deed {
+        Deed::Create { name, .. } | Deed::Clone { name, .. } => Some(name),
+        Deed::Update { name, .. } | Deed::Restore { name, .. } => name.as_ref(),
+        _ => None,
+    };
+    name.is_some_and(|name| !name.starts_with(SHARED_NAME))
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::storm::history::{NEVER, seconds};
 
 /// A history that takes more is not decided, which is a violation too: an answer has to be had.
-const MOST_STATES: usize = 2_000_000;
+const MOST_STATES: usize = 200_000;
 /// How many of the steps around the place where the search got stuck are shown.
 const SHOWN: usize = 60;
 
@@ -140,6 +140,8 @@ impl Search<'_> {
                     forks.pop();
                 }
                 Some((_, None)) => {}
+                // What may have happened, and would have changed nothing, need not have.
+                Some((next, Some(after))) if self.is_idle(next, forks.last(), &after) => {}
                 Some((next, Some(after))) => {
                     self.take(next);
                     forks.extend(self.fork(after, mark));
@@ -151,6 +153,10 @@ impl Search<'_> {
             }
         }
         true
+    }
+
+    fn is_idle(&self, step: usize, from: Option<&Fork>, after: &State) -> bool {
+        !self.story.steps[step].sure && from.is_some_and(|fork| fork.state == *after)
     }
 
     /// Takes what changes nothing and fits, then collects what may come next. None: this leads nowhere, or has been seen.
@@ -187,9 +193,13 @@ impl Search<'_> {
         if lowest.is_some_and(|lowest| state.revision > lowest) {
             return None;
         }
+        let mut alike = HashSet::new();
         let mut ahead: Vec<usize> = self
             .open(mark, horizon)
-            .filter(|index| changes(&self.story.steps[*index].what))
+            .filter(|index| {
+                let step = &self.story.steps[*index];
+                changes(&step.what) && (step.alike == 0 || alike.insert(step.alike))
+            })
             .collect();
         // The last is tried first: what is sure, and was over first.
         ahead.sort_by_key(|index| {
@@ -342,6 +352,7 @@ mod tests {
             sure: true,
             what,
             result: None,
+            alike: 0,
             origin: String::new(),
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct Step {
     pub(super) what: What,
     /// The revision that it was told to have led to.
     pub(super) result: Option<i64>,
+    /// Of several that are the same but for their number, one is as good as another. 0: it is like no other.
+    pub(super) alike: u64,
     /// Where it comes from, for people.
     pub(super) origin: String,
 }
@@ -106,6 +108,7 @@ impl<'a> Stories<'a> {
                 sure: true,
                 what,
                 result: None,
+                alike: 0,
                 origin: origin.to_owned(),
             },
         );
@@ -184,6 +187,7 @@ impl<'a> Stories<'a> {
                 sure,
                 what,
                 result,
+                alike: 0,
                 origin: call.to_string(),
             },
         );
@@ -201,6 +205,9 @@ impl<'a> Stories<'a> {
                 (u128::from(call.start) << 40) + u128::from(number) * 64 + call.client as u128,
             );
             self.add_call(vfolder, call, What::Mount { mount, write }, false, None);
+            if let Some(step) = self.all.entry(vfolder).or_default().steps.last_mut() {
+                step.alike = call.start;
+            }
             self.lapse(vfolder, mount, call.start + ttl);
         }
     }
@@ -235,6 +242,7 @@ impl<'a> Stories<'a> {
                 sure: true,
                 what,
                 result: None,
+                alike: 0,
                 origin: call.to_string(),
             },
         );
@@ -266,6 +274,7 @@ impl<'a> Stories<'a> {
                         sure: true,
                         what,
                         result: None,
+                        alike: 0,
                         origin,
                     },
                 );
@@ -343,6 +352,7 @@ impl<'a> Stories<'a> {
                     sure: false,
                     what: What::Expire { mount: *mount },
                     result: None,
+                    alike: 0,
                     origin: format!("the end of mount {mount}"),
                 });
             }

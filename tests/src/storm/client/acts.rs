@@ -107,7 +107,7 @@ impl Client {
         let tag = self.fresh();
         // Now and then under a name that somebody else may have.
         let name = match self.dice.u32(..10) {
-            0 => format!("shared-{}", self.dice.u32(..6)),
+            0 => self.shared_name(),
             _ => tag.clone(),
         };
         let request = CloneVFolderRequest {

@@ -19,6 +19,9 @@ use caller::Caller;
 pub use caller::{OWNER, metadata_of, seen, told_of_operation};
 pub use registry::Registry;
 
+/// How names begin that more than one client uses.
+pub const SHARED_NAME: &str = "shared-";
+
 /// What all clients share.
 pub struct Shared {
     /// What runs.
@@ -70,6 +73,11 @@ impl Client {
             let pause = Duration::from_millis(self.dice.u64(..20));
             time::sleep(pause).await;
         }
+    }
+
+    /// A name that others may have, too.
+    fn shared_name(&mut self) -> String {
+        format!("{SHARED_NAME}{}", self.dice.u32(..6))
     }
 
     /// A name that nobody has used.

@@ -130,7 +130,7 @@ impl Client {
         };
         let etag = self.sometimes_etag(card);
         let name = match self.dice.u32(..4) {
-            0 => Some(format!("shared-{}", self.dice.u32(..6))),
+            0 => Some(self.shared_name()),
             1 => Some(self.fresh()),
             _ => None,
         };
