@@ -8,8 +8,11 @@
 
 use std::collections::HashSet;
 
+use vfolder_proto::v1::VFolderEvent;
+
 use super::{
     Facts, Violation,
+    hints::suggests,
     model::{State, What},
     steps::{Step, Story, stories},
 };
@@ -26,7 +29,12 @@ pub(super) fn check(facts: &Facts<'_>, violations: &mut Vec<Violation>) -> usize
     for (vfolder, mut story) in stories(facts) {
         count += story.steps.len();
         story.steps.sort_by_key(|step| (step.start, step.end));
-        if let Err(stuck) = order(&story) {
+        let events = facts
+            .rest
+            .events
+            .get(&vfolder)
+            .map_or(&[][..], Vec::as_slice);
+        if let Err(stuck) = order(&story, events) {
             let what = if stuck.decided {
                 "there is no order of its calls in which all answers are right"
             } else {
@@ -52,6 +60,8 @@ struct Stuck {
 
 struct Search<'a> {
     story: &'a Story,
+    /// What the manager says the order was: worth trying first, no more.
+    events: &'a [VFolderEvent],
     /// Which steps have been taken.
     done: Vec<bool>,
     taken: Vec<usize>,
@@ -65,7 +75,7 @@ struct Search<'a> {
     best: Stuck,
 }
 
-fn order(story: &Story) -> Result<(), Stuck> {
+fn order(story: &Story, events: &[VFolderEvent]) -> Result<(), Stuck> {
     let steps = story.steps.iter().enumerate();
     let sure: Vec<usize> = steps
         .filter(|(_, step)| step.sure)
@@ -85,6 +95,7 @@ fn order(story: &Story) -> Result<(), Stuck> {
     revisions.sort_unstable();
     let mut search = Search {
         story,
+        events,
         done: vec![false; story.steps.len()],
         taken: Vec::new(),
         left: sure.len(),
@@ -201,10 +212,14 @@ impl Search<'_> {
                 changes(&step.what) && (step.alike == 0 || alike.insert(step.alike))
             })
             .collect();
-        // The last is tried first: what is sure, and was over first.
+        let next = usize::try_from(state.revision)
+            .ok()
+            .and_then(|revision| self.events.get(revision));
+        // The last is tried first: what the manager suggests; else what is sure, and was over first.
         ahead.sort_by_key(|index| {
             let step = &self.story.steps[*index];
-            std::cmp::Reverse((!step.sure, step.end, step.start))
+            let suggested = next.is_some_and(|event| suggests(event, step));
+            std::cmp::Reverse((!suggested, !step.sure, step.end, step.start))
         });
         let is_new = self.seen.insert((self.fingerprint(mark), state.clone()));
         is_new.then_some(Fork {
@@ -375,11 +390,11 @@ mod tests {
         steps.push(step(0, 9, What::Begin { name: "a".into() }));
         steps.push(step(0, 10, What::Made { whole: true }));
         steps.sort_by_key(|step| (step.start, step.end));
-        order(&Story {
+        let story = Story {
             steps,
             ..Story::default()
-        })
-        .is_ok()
+        };
+        order(&story, &[]).is_ok()
     }
 
     #[test]

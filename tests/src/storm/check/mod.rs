@@ -11,6 +11,7 @@ mod answers;
 mod content;
 mod effects;
 mod events;
+mod hints;
 mod linear;
 mod model;
 mod refusals;
