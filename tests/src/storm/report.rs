@@ -136,9 +136,14 @@ impl Report {
 }
 
 /// The value that a part of all values does not exceed: the nearest rank.
-fn quantile(sorted: &[f64], percent: usize) -> f64 {
+fn quantile(sorted: &[f64], percent: usize) -> Option<f64> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
+    sorted.get(rank - 1).copied()
+}
+
+/// Seconds, or that there are none.
+fn figure(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"))
 }
 
 impl fmt::Display for Report {
@@ -276,11 +281,11 @@ impl Report {
                 let times = self.waited(awaited, alone);
                 writeln!(
                     f,
-                    "{text:<58}{:>6}{:>8.2}{:>8.2}{:>8.2}",
+                    "{text:<58}{:>6}{:>8}{:>8}{:>8}",
                     times.len(),
-                    quantile(&times, 50),
-                    quantile(&times, 99),
-                    quantile(&times, 100)
+                    figure(quantile(&times, 50)),
+                    figure(quantile(&times, 99)),
+                    figure(quantile(&times, 100))
                 )?;
             }
             let open = |wait: &&Wait| wait.awaited == awaited && wait.end.is_none();
@@ -317,15 +322,9 @@ mod tests {
     #[test]
     fn quantiles_are_values_that_were_measured() {
         let times: Vec<f64> = (1..=100).map(f64::from).collect();
-        assert_eq!(
-            (
-                quantile(&times, 50),
-                quantile(&times, 99),
-                quantile(&times, 100)
-            ),
-            (50.0, 99.0, 100.0)
-        );
-        assert_eq!(quantile(&[3.0], 99), 3.0);
-        assert!(quantile(&[], 50).is_nan());
+        let parts = [50, 99, 100].map(|percent| quantile(&times, percent));
+        assert_eq!(parts, [Some(50.0), Some(99.0), Some(100.0)]);
+        assert_eq!(quantile(&[3.0], 99), Some(3.0));
+        assert_eq!(quantile(&[], 50), None);
     }
 }
