@@ -17,7 +17,7 @@ fn after_a_storm_nothing_is_lost_stuck_or_made_up() {
         let (seconds, calls, faults) = if long {
             (300, 3_000, 200)
         } else {
-            (35, 200, 20)
+            (35, 100, 20)
         };
         let plan = Plan::new(Duration::from_secs(seconds), 20);
         let mut report = storm::run(plan).await.unwrap();
