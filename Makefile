@@ -12,7 +12,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 TARGET = $(shell cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
-.PHONY: help setup build run demo test test-long test-clients lint fmt bench clean venv
+.PHONY: help setup build run demo test test-long test-clients storm lint fmt bench clean venv
 
 help: ## Show the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,14 @@ test-long: ## The same with many more rounds of the races
 test-clients: venv ## Run foreign clients (grpcurl, Python) against both services
 	cargo build -p vfolder-tests --bins
 	VFOLDER_TEST_SYSTEM="$(TARGET)/debug/test-system" $(VENV)/bin/pytest -q tests/clients $(ARGS)
+
+# DURATION (seconds, 60), SEED (drawn and printed), MANAGERS (3), CLIENTS (8); RELEASE=1: as built for use; KEEP=1: keep the
+# histories of a storm that found nothing, too.
+storm: ## Kill, pause and cut off everything for a while, and check what is left
+	@scripts/setup.sh test
+	cargo build $(if $(RELEASE),--release) -p vfolder-tests --bins
+	@DURATION="$(DURATION)" SEED="$(SEED)" MANAGERS="$(MANAGERS)" CLIENTS="$(CLIENTS)" \
+		"$(TARGET)/$(if $(RELEASE),release,debug)/storm"
 
 venv: $(VENV)/complete
 

@@ -191,7 +191,7 @@ async fn make_template(connection: &mut AsyncPgConnection, binaries: &Binaries, 
 }
 
 /// `manager migrate`, with a configuration that has what it needs.
-fn migrate(binaries: &Binaries, folder: &Path, url: &str) {
+pub(crate) fn migrate(binaries: &Binaries, folder: &Path, url: &str) {
     let config = folder.join("migrate.toml");
     let secret = folder.join("migrate.secret");
     fs::write(&secret, "only-for-migrating-and-never-used").expect("a file is written");

@@ -27,6 +27,7 @@ mod raw;
 mod requests;
 mod schema;
 mod staged;
+mod storm;
 mod time;
 mod tls;
 mod updates;

@@ -18,9 +18,9 @@ use vfolder_proto::v1::MountMode;
 use super::{Absent, Admitted, Rule, Rules, Verifier, forward::forward, message, rules::Target};
 use crate::{
     context::Context as Services,
-    model::{Asked, Caller, Status as VfolderStatus, Warrant, settle},
+    model::{Asked, Caller, Warrant},
     store::{Id, vfolders},
-    vfolder::refuse,
+    vfolder::{list, refuse},
 };
 
 /// The largest message of an RPC that needs no credentials.
@@ -227,20 +227,16 @@ impl Gate {
         let mut tx = self.ctx.store.read("gate.look").await?;
         let found = vfolders::get(&mut tx, id).await?;
         let visible = found.filter(|row| row.permission(caller).is_some());
-        let Some(mut row) = visible else {
+        let Some(row) = visible else {
             if warrant.asked.allow_missing {
                 return Ok(Finding::Absent(Box::new(Absent { id, vfolder: None })));
             }
             return Err(refuse::not_found(id));
         };
         refuse::unless_permitted(&row, &warrant)?;
-        let mut write_mounts = 0;
+        let (row, backing) = list::as_it_counts(&mut tx, row).await?;
+        let write_mounts = backing.write_mounts;
         let now = tx.now().await?;
-        if row.status == VfolderStatus::Mounted {
-            let backing = vfolders::backing(&mut tx, id, now).await?;
-            row.status = settle::effective(row.status, &backing);
-            write_mounts = backing.write_mounts;
-        }
         if warrant.asked.allow_missing && target.settled.contains(&row.status) {
             return Ok(Finding::Absent(Box::new(Absent {
                 id,

@@ -24,6 +24,7 @@ const QUICK_SLOTS: usize = 32;
 pub async fn work(ctx: Context, stop: CancellationToken) {
     // New at every start: a process that comes back is not the holder it was.
     let worker = Id::new();
+    tracing::info!(%worker, "worker starts");
     // Long work never keeps a CreateVFolder waiting: that is milliseconds, and somebody waits for it.
     let lanes: [(&[Kind], Arc<Semaphore>); 2] = [
         (&[Kind::Create], Arc::new(Semaphore::new(QUICK_SLOTS))),

@@ -7,7 +7,7 @@ use vfolder_common::error::Refusal;
 use super::refuse;
 use crate::{
     context::Context,
-    model::{Caller, Status, Warrant, settle},
+    model::{Backing, Caller, Status, Warrant, settle},
     store::{Event, Id, Tx, Vfolder, events, operations, vfolders},
 };
 
@@ -28,16 +28,31 @@ pub async fn show(tx: &mut Tx, rows: Vec<Vfolder>) -> Result<Vec<Shown>, Refusal
         live.entry(vfolder).or_default().push(operation);
     }
     let mut shown = Vec::with_capacity(rows.len());
-    for mut row in rows {
-        if row.status == Status::Mounted {
-            let now = tx.now().await?;
-            let backing = vfolders::backing(tx, row.id, now).await?;
-            row.status = settle::effective(row.status, &backing);
-        }
+    for row in rows {
+        let (row, _) = as_it_counts(tx, row).await?;
         let operations = live.remove(&row.id).unwrap_or_default();
         shown.push(Shown { row, operations });
     }
     Ok(shown)
+}
+
+/// A row with the status that counts, and what backs a MOUNTED one.
+pub async fn as_it_counts(tx: &mut Tx, mut row: Vfolder) -> Result<(Vfolder, Backing), Refusal> {
+    while row.status == Status::Mounted {
+        let now = tx.now().await?;
+        let backing = vfolders::backing(tx, row.id, now).await?;
+        let status = settle::effective(row.status, &backing);
+        if status == row.status {
+            return Ok((row, backing));
+        }
+        // Has its mount expired, or was it released since the row was read? Then the row has changed, and its old
+        // revision never had the new status.
+        match vfolders::get(tx, row.id).await? {
+            Some(newer) if newer.revision != row.revision => row = newer,
+            _ => row.status = status,
+        }
+    }
+    Ok((row, Backing::default()))
 }
 
 /// Shows one row.

@@ -8,8 +8,8 @@ mod cluster;
 mod installed;
 mod shared;
 
-pub use cluster::Cluster;
-pub use shared::{socket_dir, url};
+pub use cluster::{Cluster, Stop};
+pub use shared::{socket_dir, url, url_of};
 
 /// The variable that says in which folder the cluster's socket is.
 pub const SOCKET_VARIABLE: &str = "VFOLDER_TEST_POSTGRES";

@@ -32,7 +32,13 @@ pub fn socket_dir() -> &'static Path {
 /// The URL of one database of that cluster.
 #[must_use]
 pub fn url(database: &str) -> String {
-    let host = socket_dir().display().to_string().replace('/', "%2F");
+    url_of(socket_dir(), database)
+}
+
+/// The URL of a database of the cluster with this socket folder.
+#[must_use]
+pub fn url_of(socket_dir: &Path, database: &str) -> String {
+    let host = socket_dir.display().to_string().replace('/', "%2F");
     format!("postgres://{SUPERUSER}@{host}/{database}")
 }
 
