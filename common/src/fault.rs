@@ -23,6 +23,36 @@ pub fn point(_name: &'static str) -> std::io::Result<()> {
     Ok(())
 }
 
+/// The point on one side of something durable that has a name of its own: `<what>.before` or `<what>.after`.
+///
+/// # Errors
+/// The error that the environment asks for.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub fn beside(_what: &str, _side: Side) -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Which side of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// It has not happened.
+    Before,
+    /// It has.
+    After,
+}
+
+impl Side {
+    /// As it ends a point's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::After => "after",
+        }
+    }
+}
+
 /// Reads the environment.
 ///
 /// # Errors
@@ -34,7 +64,7 @@ pub fn init(_points: &[&str]) -> std::io::Result<()> {
 }
 
 #[cfg(debug_assertions)]
-pub use armed::{init, point};
+pub use armed::{beside, init, point};
 
 #[cfg(debug_assertions)]
 mod armed {
@@ -95,6 +125,21 @@ mod armed {
     /// # Errors
     /// The error that the environment asks for.
     pub fn point(name: &'static str) -> io::Result<()> {
+        pass(name)
+    }
+
+    /// The point on one side of something durable that has a name of its own: `<what>.before` or `<what>.after`.
+    ///
+    /// # Errors
+    /// The error that the environment asks for.
+    pub fn beside(what: &str, side: super::Side) -> io::Result<()> {
+        if FAULTS.get().is_none_or(HashMap::is_empty) {
+            return Ok(());
+        }
+        pass(&format!("{what}.{}", side.as_str()))
+    }
+
+    fn pass(name: &str) -> io::Result<()> {
         let Some(fault) = FAULTS.get().and_then(|faults| faults.get(name)) else {
             return Ok(());
         };

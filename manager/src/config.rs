@@ -54,6 +54,8 @@ impl ManagerConfig {
             ),
             ("operations.tick", operations.tick, least),
             ("operations.max_backoff", operations.max_backoff, least),
+            ("operations.give_up_after", operations.give_up_after, least),
+            ("operations.housekeeping", operations.housekeeping, least),
             (
                 "mounts.default_ttl",
                 self.mounts.default_ttl,
@@ -74,6 +76,13 @@ impl ManagerConfig {
             return Err(
                 "operations.max_running and database.max_connections must be at least 1".into(),
             );
+        }
+        if operations.max_attempts < 1
+            || operations.max_running_per_volume < 1
+            || operations.max_queue_per_volume < 1
+            || operations.max_queue_per_owner < 1
+        {
+            return Err("operations.max_attempts, max_running_per_volume, max_queue_per_volume and max_queue_per_owner must be at least 1".into());
         }
         if self.limits.max_message_bytes < 1 << 10 {
             return Err("limits.max_message_bytes must be at least 1024".into());
@@ -203,6 +212,20 @@ pub struct OperationsConfig {
     /// The longest pause between two attempts.
     #[serde(with = "duration")]
     pub max_backoff: Duration,
+    /// How long attempts may fail without any getting as far as working on the tree, before the operation is given up.
+    #[serde(with = "duration")]
+    pub give_up_after: Duration,
+    /// How many attempts an operation has, whatever each gets done, before it is given up.
+    pub max_attempts: i32,
+    /// The most clones, and the most purges, that run on one volume at once, whichever managers have them.
+    pub max_running_per_volume: i64,
+    /// The most operations of a kind that wait on one volume; what would be one more is refused.
+    pub max_queue_per_volume: i64,
+    /// The most of them of one owner.
+    pub max_queue_per_owner: i64,
+    /// How often records and volumes are looked through for what nobody needs any more.
+    #[serde(with = "duration")]
+    pub housekeeping: Duration,
 }
 
 impl Default for OperationsConfig {
@@ -213,6 +236,12 @@ impl Default for OperationsConfig {
             max_running: 64,
             retention: Duration::from_secs(30 * 86_400),
             max_backoff: Duration::from_secs(30),
+            give_up_after: Duration::from_secs(86_400),
+            max_attempts: 1_000,
+            max_running_per_volume: 8,
+            max_queue_per_volume: 10_000,
+            max_queue_per_owner: 2_000,
+            housekeeping: Duration::from_secs(60),
         }
     }
 }

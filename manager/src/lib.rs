@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod context;
 pub mod doctor;
+pub mod faults;
 pub mod gate;
 pub mod grpc;
 pub mod model;

@@ -28,12 +28,14 @@ use crate::{
     context::{Context, Settings},
     gate::{GateLayer, Rules, Verifier, auth::AuthError, rules::RulesError},
     grpc::{mounts::Mounts, operations::Operations, vfolders::Vfolders, volumes::VolumesService},
-    operation::{sweep, worker},
+    operation::{leftovers, returns, sweep, worker},
     storage::{OpenError, Volumes},
     store::{
         Engine, Store, StoreConfig, StoreError,
         migrate::{self, Direction},
+        sole,
     },
+    vfolder::feed,
 };
 
 /// How long requests that are under way may take once the manager is told to stop.
@@ -102,6 +104,7 @@ pub async fn serve(
     server::check_clear(config.listen, config.tls.as_ref(), config.insecure)?;
     let rules = rules()?;
     let verifier = Verifier::open(&config.auth)?;
+    let _sole = sole::take(&config.database.url)?;
     let ctx = open(&config).await?;
     prepare_tables(&config, ctx.store.engine(), migrate).await?;
 
@@ -143,9 +146,14 @@ pub async fn serve(
         .add_service(reflection()?.build_v1alpha()?);
 
     let mut background = JoinSet::new();
+    let (store, stop) = (ctx.store.clone(), ctx.stop.clone());
+    background.spawn(async move { store.hear_others(stop).await });
     background.spawn(worker::work(ctx.clone(), ctx.stop.clone()));
     background.spawn(sweep::sweep(ctx.clone(), ctx.stop.clone()));
-    background.spawn(sweep::clear_volumes(ctx.clone(), ctx.stop.clone()));
+    background.spawn(sweep::tell_fences(ctx.clone(), ctx.stop.clone()));
+    background.spawn(returns::watch(ctx.clone(), ctx.stop.clone()));
+    background.spawn(leftovers::clear_volumes(ctx.clone(), ctx.stop.clone()));
+    background.spawn(feed::place_events(ctx.clone(), ctx.stop.clone()));
     background.spawn(watch_health(ctx.clone(), health.clone()));
 
     if let Some(file) = addr_file {

@@ -38,3 +38,16 @@ macro_rules! on_postgres {
         }
     )+};
 }
+
+/// Makes of each `async fn name(engine: Engine)` the test `name::sqlite`: for what PostgreSQL does not need.
+#[macro_export]
+macro_rules! on_sqlite {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            #[test]
+            fn sqlite() {
+                $crate::run(super::$name($crate::Engine::Sqlite));
+            }
+        }
+    )+};
+}

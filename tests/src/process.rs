@@ -30,6 +30,7 @@ pub struct Service {
     folder: PathBuf,
     address: Option<SocketAddr>,
     child: Option<Child>,
+    faults: String,
 }
 
 impl Service {
@@ -42,6 +43,7 @@ impl Service {
             folder: folder.to_owned(),
             address: None,
             child: None,
+            faults: String::new(),
         }
     }
 
@@ -57,17 +59,35 @@ impl Service {
         .await;
     }
 
+    /// From its next start on, these fault points are armed; see `vfolder_common::fault`.
+    pub fn arm(&mut self, faults: &str) {
+        faults.clone_into(&mut self.faults);
+    }
+
+    /// Starts it again where it was, as it was configured last, and does not wait.
+    pub fn revive(&mut self) {
+        self.child = None;
+        let config = fs::read_to_string(self.config_file()).expect("it has been configured");
+        let (_, rest) = config.split_once('\n').expect("the address has a line");
+        self.configure(&self.address().to_string(), rest);
+        let address_file = self.file("addr");
+        let _ = fs::remove_file(&address_file);
+        self.spawn(&address_file);
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        let child = self.child.as_mut().expect("it was started");
+        child.try_wait().expect("our own child can be waited for")
+    }
+
     /// Starts it and waits only until it listens.
     pub async fn launch(&mut self, config: &str) {
         assert!(self.child.is_none(), "{} runs already", self.name);
         let listen = self
             .address
             .map_or_else(|| "127.0.0.1:0".to_owned(), |a| a.to_string());
-        fs::write(
-            self.config_file(),
-            format!("listen = \"{listen}\"\n{config}"),
-        )
-        .expect("the configuration is written");
+        self.configure(&listen, config);
         let address_file = self.file("addr");
         let _ = fs::remove_file(&address_file);
         self.spawn(&address_file);
@@ -101,6 +121,11 @@ impl Service {
         .await;
         self.child = None;
         status
+    }
+
+    /// SIGTERM, without waiting.
+    pub fn request_stop(&self) {
+        self.signal(Signal::TERM);
     }
 
     /// Freezes it: the process is there and does nothing.
@@ -149,6 +174,11 @@ impl Service {
         self.child.as_ref().expect("it runs").id()
     }
 
+    fn configure(&self, listen: &str, config: &str) {
+        let text = format!("listen = \"{listen}\"\n{config}");
+        fs::write(self.config_file(), text).expect("the configuration is written");
+    }
+
     fn endpoint(&self) -> Endpoint {
         Endpoint::from_shared(self.url())
             .expect("an address makes a URL")
@@ -166,6 +196,7 @@ impl Service {
             .arg(self.config_file())
             .arg("--addr-file")
             .arg(address_file)
+            .env("VFOLDER_FAULTS", &self.faults)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file can be shared"))
             .stderr(log)
@@ -175,9 +206,7 @@ impl Service {
     }
 
     fn has_ended(&mut self) -> bool {
-        let child = self.child.as_mut().expect("it was started");
-        let status = child.try_wait().expect("our own child can be waited for");
-        status.is_some()
+        self.ended().is_some()
     }
 
     fn assert_running(&mut self) {

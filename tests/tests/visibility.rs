@@ -135,6 +135,7 @@ async fn a_watch_ends_when_its_vfolder_is_handed_over(engine: Engine) {
     let outside = system.user("alice");
     let request = VFolderServiceWatchRequest {
         vfolder_id: id.clone(),
+        ..VFolderServiceWatchRequest::default()
     };
     let mut news = outside
         .vfolders

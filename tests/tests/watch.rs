@@ -24,6 +24,7 @@ on_postgres!(a_watch_hears_of_what_another_manager_did);
 async fn watch(user: &User, id: &str) -> Streaming<VFolderServiceWatchResponse> {
     let request = VFolderServiceWatchRequest {
         vfolder_id: id.into(),
+        ..VFolderServiceWatchRequest::default()
     };
     user.vfolders
         .clone()

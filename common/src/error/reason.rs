@@ -84,6 +84,10 @@ reasons! {
     QuotaExceeded = "QUOTA_EXCEEDED" => ResourceExhausted,
     /// A limit on the number of vfolders or the like.
     CountExceeded = "COUNT_EXCEEDED" => ResourceExhausted,
+    /// As many operations wait as may.
+    QueueFull = "QUEUE_FULL" => ResourceExhausted,
+    /// What the change feed's token stands for is gone.
+    FeedExpired = "FEED_EXPIRED" => OutOfRange,
     /// No space or no inodes left.
     VolumeFull = "VOLUME_FULL" => ResourceExhausted,
     /// The volume is mounted read-only.

@@ -2,20 +2,46 @@
 
 use std::process::ExitCode;
 
+use serde::Serialize;
+
 use super::Failure;
 use crate::{
     config::ManagerConfig,
-    doctor::{self, Severity},
+    doctor::{self, Repair, Report, Severity},
     server,
 };
 
-/// Checks and prints.
-pub(super) async fn run(config: &ManagerConfig, json: bool) -> Result<ExitCode, Failure> {
+#[derive(Serialize)]
+struct Output<'a> {
+    #[serde(skip_serializing_if = "<[Repair]>::is_empty")]
+    repairs: &'a [Repair],
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+/// Mends, if told to, then checks, and prints.
+pub(super) async fn run(
+    config: &ManagerConfig,
+    json: bool,
+    repair: bool,
+) -> Result<ExitCode, Failure> {
     let ctx = server::open(config).await?;
+    let repairs = if repair {
+        doctor::repair(&ctx).await?
+    } else {
+        Vec::new()
+    };
     let report = doctor::examine(&ctx).await?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        let output = Output {
+            repairs: &repairs,
+            report: &report,
+        };
+        println!("{}", serde_json::to_string_pretty(&output)?);
     } else {
+        for repair in &repairs {
+            println!("{repair}");
+        }
         for finding in &report.findings {
             println!("{finding}");
         }

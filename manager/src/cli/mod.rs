@@ -10,11 +10,11 @@ use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
-use vfolder_common::{config, telemetry};
+use vfolder_common::{config, fault, telemetry};
 
 use crate::{
     config::ManagerConfig,
-    server,
+    faults, server,
     store::migrate::{self, Direction},
 };
 
@@ -59,6 +59,10 @@ enum Command {
         /// Print JSON.
         #[arg(long)]
         json: bool,
+        /// First mend what can be mended without a doubt: clear away leftovers, remove expired mounts, take statuses
+        /// that nothing backs to ones that can be acted on. Destroys no tree.
+        #[arg(long)]
+        repair: bool,
     },
     /// Print a token signed with auth.hs256_secret_file, for trying things out.
     Token {
@@ -126,6 +130,8 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         } => {
             let config = file.load()?;
             telemetry::init(&config.log)?;
+            let points = faults::points();
+            fault::init(&points.iter().map(String::as_str).collect::<Vec<_>>())?;
             server::serve(config, addr_file.as_deref(), migrate).await?;
             Ok(ExitCode::SUCCESS)
         }
@@ -149,7 +155,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Doctor { file, json } => doctor::run(&file.load()?, json).await,
+        Command::Doctor { file, json, repair } => doctor::run(&file.load()?, json, repair).await,
         Command::Token { file, claims } => {
             println!("{}", token::sign(&file.load()?.auth, &claims)?);
             Ok(ExitCode::SUCCESS)

@@ -1,8 +1,10 @@
 //! Proving the invariants of the design against a live database and its volumes.
 //!
 //! The services may be at work meanwhile, and database and volumes are not read in one instant. So what looks wrong is
-//! looked at again, and only what stays wrong, in the same way, is reported.
+//! looked at again, and only what stays wrong, in the same way, is reported. [`repair()`] mends what can be mended without a
+//! doubt.
 
+mod repair;
 mod report;
 mod rows;
 mod trees;
@@ -12,6 +14,7 @@ use std::time::Duration;
 use tokio::time;
 use vfolder_common::error::Refusal;
 
+pub use repair::{Repair, repair};
 pub use report::{Checked, Finding, Report, Severity};
 
 use crate::context::Context;

@@ -146,7 +146,11 @@ fn tree_path(id: uuid::Uuid) -> String {
 
 /// The metadata of an operation. Who sees a clone's source need not see where it goes.
 #[must_use]
-pub fn metadata(op: &Operation, sees_target: bool) -> v1::OperationMetadata {
+pub fn metadata(
+    op: &Operation,
+    sees_target: bool,
+    queue_place: Option<i64>,
+) -> v1::OperationMetadata {
     v1::OperationMetadata {
         kind: match op.kind {
             Kind::Create => v1::OperationKind::Create,
@@ -181,6 +185,7 @@ pub fn metadata(op: &Operation, sees_target: bool) -> v1::OperationMetadata {
             String::new()
         },
         estimate: None,
+        queue_place: queue_place.unwrap_or_default(),
     }
 }
 

@@ -11,6 +11,7 @@ use super::convert;
 use crate::{
     context::Context,
     model::{Caller, Kind, State},
+    operation::read::queue_place,
     store::Operation,
     vfolder::{clone::Estimate, list},
 };
@@ -20,6 +21,24 @@ pub async fn operation(
     ctx: &Context,
     caller: &Caller,
     op: &Operation,
+) -> Result<longrunning::Operation, Refusal> {
+    placed(ctx, caller, op, queue_place(ctx, op).await?).await
+}
+
+/// The same among many: without its place in the queue, each of which costs a look at the whole queue.
+pub async fn listed(
+    ctx: &Context,
+    caller: &Caller,
+    op: &Operation,
+) -> Result<longrunning::Operation, Refusal> {
+    placed(ctx, caller, op, None).await
+}
+
+async fn placed(
+    ctx: &Context,
+    caller: &Caller,
+    op: &Operation,
+    place: Option<i64>,
 ) -> Result<longrunning::Operation, Refusal> {
     let target = match list::get(ctx, caller, op.vfolder_id).await {
         Ok(shown) => Some(shown),
@@ -36,7 +55,7 @@ pub async fn operation(
     };
     Ok(longrunning::Operation {
         name: op.name(),
-        metadata: Some(any(&convert::metadata(op, target.is_some()))),
+        metadata: Some(any(&convert::metadata(op, target.is_some(), place))),
         done: result.is_some(),
         result,
     })
@@ -46,7 +65,7 @@ pub async fn operation(
 #[must_use]
 pub fn dry(op: &Operation, estimate: Estimate) -> longrunning::Operation {
     let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    let mut metadata = convert::metadata(op, true);
+    let mut metadata = convert::metadata(op, true, None);
     metadata.estimate = Some(v1::OperationEstimate {
         files: signed(estimate.usage.entries),
         bytes: signed(estimate.usage.bytes),

@@ -62,7 +62,7 @@ impl LongRunning for Operations {
         };
         let mut operations = Vec::with_capacity(rows.len());
         for op in &rows {
-            operations.push(lro::operation(&self.ctx, &caller, op).await?);
+            operations.push(lro::listed(&self.ctx, &caller, op).await?);
         }
         Ok(Response::new(ListOperationsResponse {
             operations,

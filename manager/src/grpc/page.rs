@@ -2,6 +2,8 @@
 
 use vfolder_common::error::Fields;
 
+use crate::vfolder::feed::Position;
+
 const DEFAULT_SIZE: i64 = 50;
 const MAX_SIZE: i64 = 1_000;
 
@@ -47,6 +49,35 @@ pub fn token(last: &str, filters: &str) -> String {
         token.push_str(&format!("{byte:02x}"));
     }
     token
+}
+
+/// What a token of the change feed is bound to.
+const FEED: &str = "feed";
+
+/// The token for what follows a place in the change feed.
+#[must_use]
+pub fn feed_token(position: Position) -> String {
+    token(&format!("{}:{}", position.feed, position.last), FEED)
+}
+
+/// Reads a token of the change feed. None: there is none, or it is wrong, which `fields` then says.
+pub fn feed_position(field: &str, token: &str, fields: &mut Fields) -> Option<Position> {
+    if token.is_empty() {
+        return None;
+    }
+    let position = open(token, FEED).and_then(|key| {
+        let (feed, last) = key.split_once(':')?;
+        Some(Position {
+            feed: feed.parse().ok()?,
+            last: last.parse().ok().filter(|last| *last >= 0)?,
+        })
+    });
+    fields.check(
+        field,
+        position.ok_or(
+            "must be a resume_token of a message of this stream; leave it empty to begin now",
+        ),
+    )
 }
 
 fn open(token: &str, filters: &str) -> Option<String> {

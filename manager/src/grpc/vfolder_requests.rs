@@ -9,7 +9,7 @@ use super::{convert, fields};
 use crate::{
     gate::rules,
     model::{Caller, State, Status as VfolderStatus},
-    store::{Id, Operation, vfolders::Filter},
+    store::{Id, vfolders::Filter},
     vfolder::{self, fields as checks, replay::RequestKey, update::Edit},
 };
 
@@ -126,12 +126,20 @@ pub(super) fn edit(
     edit
 }
 
-pub(super) fn backing(op: &Operation, sees_target: bool) -> BackingOperation {
+pub(super) fn backing(backing: &vfolder::explain::Backing) -> BackingOperation {
+    let op = &backing.operation;
     BackingOperation {
         name: op.name(),
-        metadata: Some(convert::metadata(op, sees_target)),
+        metadata: Some(convert::metadata(
+            op,
+            backing.sees_target,
+            backing.queue_place,
+        )),
         lease_owner: op.lease_owner.map(|o| o.to_string()).unwrap_or_default(),
         lease_expire_time: op.lease_expire_time.map(convert::time),
         retry_time: (op.state == State::Pending).then(|| convert::time(op.retry_time)),
+        lease_time: op.lease_owner.and(op.lease_time).map(convert::time),
+        heartbeat_time: op.lease_owner.map(|_| convert::time(op.update_time)),
+        failing_since: op.failing_since.map(convert::time),
     }
 }

@@ -13,7 +13,7 @@ use vfolder_proto::{
         ListVFoldersRequest, ListVFoldersResponse, PurgeVFolderRequest, ResetStatusRequest,
         ResetStatusResponse, RestoreVFolderRequest, UpdateVFolderRequest, VFolder,
         VFolderServiceWatchRequest, VFolderServiceWatchResponse, VFolderStatus,
-        v_folder_service_server::VFolderService,
+        WatchVFoldersRequest, WatchVFoldersResponse, v_folder_service_server::VFolderService,
     },
 };
 
@@ -45,6 +45,8 @@ pub struct Vfolders {
 type Answer<T> = Result<Response<T>, Status>;
 type WatchStream =
     Pin<Box<dyn Stream<Item = Result<VFolderServiceWatchResponse, Status>> + Send + 'static>>;
+type FeedStream =
+    Pin<Box<dyn Stream<Item = Result<WatchVFoldersResponse, Status>> + Send + 'static>>;
 
 #[tonic::async_trait]
 impl VFolderService for Vfolders {
@@ -217,11 +219,37 @@ impl VFolderService for Vfolders {
     async fn watch(&self, request: Request<VFolderServiceWatchRequest>) -> Answer<WatchStream> {
         let gate = admitted(&request)?;
         let (id, caller) = (gate.vfolder.id, gate.warrant.caller);
-        let news = vfolder::watch::watch(self.ctx.clone(), caller, id).map(|item| {
+        let after = match request.get_ref().after_sequence {
+            0 => None,
+            after @ 1.. => Some(after),
+            _ => return Err(Refusal::field("after_sequence", "must not be negative").into()),
+        };
+        let news = vfolder::watch::watch(self.ctx.clone(), caller, id, after).map(|item| {
             let (shown, event) = item?;
             Ok(VFolderServiceWatchResponse {
                 vfolder: Some(convert::vfolder(&shown)),
                 event: event.as_ref().map(convert::event),
+            })
+        });
+        Ok(Response::new(Box::pin(news)))
+    }
+
+    type WatchVFoldersStream = FeedStream;
+
+    async fn watch_v_folders(&self, request: Request<WatchVFoldersRequest>) -> Answer<FeedStream> {
+        let caller = caller(&request)?;
+        let mut wrong = Fields::default();
+        let resume =
+            page::feed_position("resume_token", &request.get_ref().resume_token, &mut wrong);
+        wrong.finish()?;
+        let from = vfolder::feed::begin(&self.ctx, resume).await?;
+        let news = vfolder::feed::watch(self.ctx.clone(), caller, from).map(|item| {
+            let news = item?;
+            let (event, shown) = news.event.unzip();
+            Ok(WatchVFoldersResponse {
+                event: event.as_ref().map(convert::event),
+                vfolder: shown.as_ref().map(convert::vfolder),
+                resume_token: page::feed_token(news.position),
             })
         });
         Ok(Response::new(Box::pin(news)))
@@ -254,11 +282,7 @@ impl VFolderService for Vfolders {
         Ok(Response::new(ExplainResponse {
             vfolder: Some(convert::vfolder(&why.vfolder)),
             explanation: why.text.clone(),
-            operations: why
-                .operations
-                .iter()
-                .map(|(op, sees)| backing(op, *sees))
-                .collect(),
+            operations: why.operations.iter().map(backing).collect(),
             mounts: why
                 .mounts
                 .iter()
@@ -317,7 +341,7 @@ impl Vfolders {
             State::Failed | State::Cancelled => Err(lro::refusal(&op).into()),
             State::Pending | State::Running => {
                 // Nobody waits for it any more: don't leave the name taken by a tree that may come one day.
-                operation::cancel::request(&self.ctx, op.id).await?;
+                operation::cancel::request(&self.ctx, &op).await?;
                 Err(Refusal::new(
                     Reason::VolumeUnavailable,
                     format!(

@@ -1,18 +1,20 @@
 //! VolumeService.
 
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
 use tonic::{Request, Response, Status};
 use vfolder_common::error::{Fields, Reason, Refusal};
 use vfolder_proto::{
     storage::{StorageVolume, StorageVolumeState},
     v1::{
-        GetVolumeRequest, ListVolumesRequest, ListVolumesResponse, Volume, VolumeState,
-        volume_service_server::VolumeService,
+        GetVolumeRequest, ListVolumesRequest, ListVolumesResponse, PauseVolumeRequest,
+        ResumeVolumeRequest, Volume, VolumeState, volume_service_server::VolumeService,
     },
 };
 
-use super::page;
-use crate::context::Context;
+use super::{convert, page};
+use crate::{
+    context::Context, gate::admitted::caller, operation::pause, vfolder::fields as checks,
+};
 
 /// The service.
 #[derive(Clone)]
@@ -46,7 +48,7 @@ impl VolumeService for VolumesService {
             _ => String::new(),
         };
         Ok(Response::new(ListVolumesResponse {
-            volumes: join_all(names.into_iter().map(|name| self.look(name))).await,
+            volumes: try_join_all(names.into_iter().map(|name| self.look(name))).await?,
             next_page_token,
         }))
     }
@@ -56,24 +58,54 @@ impl VolumeService for VolumesService {
         request: Request<GetVolumeRequest>,
     ) -> Result<Response<Volume>, Status> {
         let name = request.into_inner().volume;
-        if name.is_empty() {
-            return Err(Refusal::field("volume", "is required").into());
-        }
-        if !self.ctx.volumes.names().any(|known| known == name) {
-            return Err(Refusal::new(
-                Reason::VolumeNotFound,
-                format!("no volume is named \"{name}\"; ListVolumes shows those there are"),
-            )
-            .with_resource("vfolder.v1.Volume", name, "not found")
-            .into());
-        }
-        Ok(Response::new(self.look(&name).await))
+        self.known(&name)?;
+        Ok(Response::new(self.look(&name).await?))
+    }
+
+    async fn pause_volume(
+        &self,
+        request: Request<PauseVolumeRequest>,
+    ) -> Result<Response<Volume>, Status> {
+        let caller = caller(&request)?;
+        let asked = request.into_inner();
+        let mut wrong = Fields::default();
+        wrong.check("reason", checks::check_description(&asked.reason));
+        wrong.finish()?;
+        self.known(&asked.volume)?;
+        pause::set_paused(&self.ctx, &caller, &asked.volume, true, &asked.reason).await?;
+        Ok(Response::new(self.look(&asked.volume).await?))
+    }
+
+    async fn resume_volume(
+        &self,
+        request: Request<ResumeVolumeRequest>,
+    ) -> Result<Response<Volume>, Status> {
+        let caller = caller(&request)?;
+        let name = request.into_inner().volume;
+        self.known(&name)?;
+        pause::set_paused(&self.ctx, &caller, &name, false, "").await?;
+        Ok(Response::new(self.look(&name).await?))
     }
 }
 
 impl VolumesService {
+    /// Whether a volume is configured.
+    fn known(&self, name: &str) -> Result<(), Refusal> {
+        if name.is_empty() {
+            return Err(Refusal::field("volume", "is required"));
+        }
+        if self.ctx.volumes.names().any(|known| known == name) {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            Reason::VolumeNotFound,
+            format!("no volume is named \"{name}\"; ListVolumes shows those there are"),
+        )
+        .with_resource("vfolder.v1.Volume", name, "not found"))
+    }
+
     /// A volume that can't be reached is an answer, not an error.
-    async fn look(&self, name: &str) -> Volume {
+    async fn look(&self, name: &str) -> Result<Volume, Refusal> {
         let found = match self.ctx.volumes.owner(name) {
             Ok(proxy) => proxy.volume(name).await.map_err(|e| e.into_refusal(name)),
             Err(refusal) => Err(refusal),
@@ -88,7 +120,13 @@ impl VolumesService {
         };
         name.clone_into(&mut volume.name);
         volume.default = self.ctx.volumes.is_default(name);
-        volume
+        let queue = pause::look(&self.ctx, name).await?;
+        volume.running_operations = queue.running;
+        volume.waiting_operations = queue.waiting;
+        volume.paused = queue.row.paused;
+        volume.pause_reason = queue.row.pause_reason;
+        volume.pause_time = queue.row.pause_time.map(convert::time);
+        Ok(volume)
     }
 }
 

@@ -14,7 +14,7 @@ pub mod transition;
 pub mod warrant;
 
 pub use access::Access;
-pub use operation::{Kind, State};
+pub use operation::{Kind, Lane, State};
 pub use permission::{Caller, Owner, Permission};
 pub use settle::Backing;
 pub use status::Status;

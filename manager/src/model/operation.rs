@@ -31,6 +31,45 @@ impl Kind {
     }
 }
 
+/// Operations of one lane queue for a volume together; each lane has turns of its own, so that what is quick never
+/// waits for what is long, and giving space back never waits for what needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// Milliseconds, and somebody waits.
+    Quick,
+    /// Copies a tree.
+    Copy,
+    /// Destroys one.
+    Destroy,
+}
+
+impl Lane {
+    /// Every lane.
+    pub const ALL: [Self; 3] = [Self::Quick, Self::Copy, Self::Destroy];
+
+    /// The kinds of operations in it.
+    #[must_use]
+    pub const fn kinds(self) -> &'static [Kind] {
+        match self {
+            Self::Quick => &[Kind::Create],
+            Self::Copy => &[Kind::Clone],
+            Self::Destroy => &[Kind::Purge],
+        }
+    }
+}
+
+impl Kind {
+    /// Where it queues.
+    #[must_use]
+    pub const fn lane(self) -> Lane {
+        match self {
+            Self::Create => Lane::Quick,
+            Self::Clone => Lane::Copy,
+            Self::Purge => Lane::Destroy,
+        }
+    }
+}
+
 text_enum! {
     /// How far an operation is.
     State {

@@ -37,6 +37,12 @@ impl Owner {
         }
     }
 
+    /// Both in one: `user:<id>`.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{}:{}", self.kind(), self.id())
+    }
+
     /// The user's or project's id.
     #[must_use]
     pub fn id(&self) -> &str {

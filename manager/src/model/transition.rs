@@ -12,6 +12,8 @@ text_enum! {
         Created = "creation ended",
         /// The tree will not be: failed or cancelled.
         CreationUndone = "creation undone",
+        /// Whether there is a tree, and whether it is whole, can't be known: its storage-proxy was given up.
+        CreationLost = "creation given up",
         /// One more clone of it begins.
         CloneStart = "clone started",
         /// One clone of it has ended.
@@ -38,6 +40,8 @@ text_enum! {
         PurgeFail = "purge failed",
         /// The record changes, the status does not.
         Edit = "edit",
+        /// In ERROR: whoever may still be at work on the tree is cut off.
+        TakeOver = "take-over",
         /// An administrator reconciles an ERROR with the disk.
         Reset = "reset",
     }
@@ -49,7 +53,7 @@ impl Transition {
     pub const fn sources(self) -> &'static [Status] {
         match self {
             Self::Create => &[],
-            Self::Created | Self::CreationUndone => &[Creating],
+            Self::Created | Self::CreationUndone | Self::CreationLost => &[Creating],
             Self::CloneStart => &[Ready, Cloning, Mounted],
             Self::CloneEnd => &[Cloning],
             Self::Mount => &[Ready, Mounted, Performing, Cloning],
@@ -60,7 +64,7 @@ impl Transition {
             Self::Restore => &[Trashed],
             Self::PurgeStart => &[Trashed, Error, Ready],
             Self::PurgeEnd | Self::PurgeFail => &[Deleting],
-            Self::Reset => &[Error],
+            Self::TakeOver | Self::Reset => &[Error],
         }
     }
 
@@ -85,13 +89,27 @@ impl Transition {
             Self::PerformStart => to == Performing,
             // A session may have mounted it read-only meanwhile.
             Self::PerformEnd => matches!(to, Ready | Mounted),
-            Self::PerformFail | Self::PurgeFail => to == Error,
+            Self::PerformFail | Self::PurgeFail | Self::CreationLost | Self::TakeOver => {
+                to == Error
+            }
             Self::Trash => to == Trashed,
             Self::PurgeStart => to == Deleting,
             Self::Edit => to == from,
             Self::Reset => matches!(to, Ready | Deleted),
         }
     }
+}
+
+/// Whether a change of status raises the vfolder's epoch.
+///
+/// Whoever held the tree before holds it no more: for writing, or at all. That an operation gives it back counts, since
+/// its work, should it still go on, is cut off by the first who comes with the new epoch; that a creation was undone
+/// counts, since the storage-proxy then refuses the epoch it began with.
+#[must_use]
+pub fn raises_epoch(from: Status, to: Status) -> bool {
+    let is_taken = |status| matches!(status, Cloning | Performing);
+    from != to
+        && (is_taken(from) || is_taken(to) || matches!(to, Trashed | Deleting | Deleted | Error))
 }
 
 #[cfg(test)]
@@ -105,7 +123,8 @@ mod tests {
         (None, Creating),
         (Some(Creating), Ready),
         (Some(Creating), Deleted),
-        (Some(Ready), Ready), // an edit of the record
+        (Some(Creating), Error), // given up: nobody knows what is on the volume
+        (Some(Ready), Ready),    // an edit of the record
         (Some(Ready), Cloning),
         (Some(Ready), Mounted),
         (Some(Ready), Performing),
@@ -125,6 +144,7 @@ mod tests {
         (Some(Trashed), Deleting),
         (Some(Deleting), Deleted),
         (Some(Deleting), Error),
+        (Some(Error), Error), // ResetStatus takes the tree over before it decides
         (Some(Error), Trashed),
         (Some(Error), Deleting),
         (Some(Error), Ready),   // ResetStatus

@@ -2,11 +2,11 @@
 
 use vfolder_common::error::{Reason, Refusal};
 
-use super::{not_found, read};
+use super::{finish::end_unstarted, not_found, read};
 use crate::{
     context::Context,
-    model::{Caller, Permission},
-    store::{Id, Operation, operations, requests, vfolders},
+    model::{Caller, Permission, State},
+    store::{Id, Operation, lease::Ending, operations, requests, vfolders},
 };
 
 /// Notes the wish; the worker that has the operation, or takes it next, sees to it. An operation that has ended stays
@@ -24,11 +24,15 @@ pub async fn cancel(ctx: &Context, caller: &Caller, id: Id) -> Result<(), Refusa
         )
         .with_metadata("operation", op.name()));
     }
-    request(ctx, id).await
+    request(ctx, &op).await
 }
 
-/// Notes the wish, whoever has it.
-pub async fn request(ctx: &Context, id: Id) -> Result<(), Refusal> {
+/// Ends the operation if no worker has ever had it; else notes the wish.
+pub async fn request(ctx: &Context, op: &Operation) -> Result<(), Refusal> {
+    if op.attempt == 0 && end_unstarted(ctx, op, &cancelled()).await? {
+        return Ok(());
+    }
+    let id = op.id;
     let mut tx = ctx.store.begin("operation.cancel").await?;
     let done = async {
         let now = tx.now().await?;
@@ -37,6 +41,17 @@ pub async fn request(ctx: &Context, id: Id) -> Result<(), Refusal> {
     }
     .await;
     tx.finish(done).await
+}
+
+/// The outcome of a cancelled operation.
+#[must_use]
+pub fn cancelled() -> Ending {
+    Ending {
+        state: State::Cancelled,
+        reason: Reason::Cancelled.as_str().into(),
+        text: "cancelled on request; nothing of it is left".into(),
+        lost: false,
+    }
 }
 
 /// Removes the record of an operation that has ended.

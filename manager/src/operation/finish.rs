@@ -6,7 +6,7 @@ use vfolder_common::error::Refusal;
 
 use crate::{
     context::Context,
-    model::{Kind, State, Status, Transition, settle},
+    model::{Kind, State, Status, Transition},
     store::{
         Id, Operation, Progress, StoreError, Tx,
         lease::{self, Ending, Lease},
@@ -28,6 +28,27 @@ pub async fn finish(
     tx.finish(done).await
 }
 
+/// Ends an operation that no worker has ever had, so that no storage-proxy knows of it. False: one has it by now, and
+/// nothing was written.
+pub async fn end_unstarted(
+    ctx: &Context,
+    op: &Operation,
+    ending: &Ending,
+) -> Result<bool, Refusal> {
+    let mut tx = ctx.store.begin("operation.end_unstarted").await?;
+    let done = async {
+        let locked = lock(&mut tx, op).await?;
+        let now = tx.now().await?;
+        if !lease::end_unstarted(&mut tx, op.id, now, ending).await? {
+            return Ok(false);
+        }
+        settle(&mut tx, locked, op, ending).await?;
+        Ok(true)
+    }
+    .await;
+    tx.finish(done).await
+}
+
 async fn in_transaction(
     tx: &mut Tx,
     op: &Operation,
@@ -35,16 +56,32 @@ async fn in_transaction(
     ending: &Ending,
     progress: Progress,
 ) -> Result<bool, Refusal> {
+    let locked = lock(tx, op).await?;
+    let now = tx.now().await?;
+    if !lease::end(tx, held, now, ending, progress).await? {
+        return Ok(false);
+    }
+    settle(tx, locked, op, ending).await?;
+    Ok(true)
+}
+
+async fn lock(tx: &mut Tx, op: &Operation) -> Result<BTreeMap<Id, Locked>, Refusal> {
     let mut locked = BTreeMap::new();
     for id in op.vfolders() {
         if let Some(vfolder) = Locked::take(tx, id).await? {
             locked.insert(id, vfolder);
         }
     }
-    let now = tx.now().await?;
-    if !lease::end(tx, held, now, ending, progress).await? {
-        return Ok(false);
-    }
+    Ok(locked)
+}
+
+/// The statuses of the vfolders of an operation that this transaction has ended.
+async fn settle(
+    tx: &mut Tx,
+    mut locked: BTreeMap<Id, Locked>,
+    op: &Operation,
+    ending: &Ending,
+) -> Result<(), Refusal> {
     if ending.state != State::Succeeded {
         // Repeated, as the client may have been told to, the request begins anew.
         requests::forget(tx, op.id).await?;
@@ -55,7 +92,7 @@ async fn in_transaction(
     if let Some(source) = op.source_id.and_then(|id| locked.get_mut(&id)) {
         settle_source(tx, source, op, ending).await?;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// The vfolder that the operation makes or destroys.
@@ -67,6 +104,7 @@ async fn settle_target(
 ) -> Result<(), Refusal> {
     let (transition, to) = match (op.kind, ending.state) {
         (Kind::Create | Kind::Clone, State::Succeeded) => (Transition::Created, Status::Ready),
+        (Kind::Create | Kind::Clone, _) if ending.lost => (Transition::CreationLost, Status::Error),
         (Kind::Create | Kind::Clone, _) => (Transition::CreationUndone, Status::Deleted),
         (Kind::Purge, State::Succeeded) => (Transition::PurgeEnd, Status::Deleted),
         (Kind::Purge, _) => (Transition::PurgeFail, Status::Error),
@@ -92,7 +130,7 @@ async fn settle_source(
     ending: &Ending,
 ) -> Result<(), Refusal> {
     vfolder.refresh(tx).await?;
-    let to = settle::settle(&vfolder.backing);
+    let to = crate::model::settle::settle(&vfolder.backing);
     vfolder
         .change(tx, Transition::CloneEnd, to, cause(op, ending), |_| {})
         .await

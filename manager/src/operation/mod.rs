@@ -6,8 +6,11 @@
 
 pub mod cancel;
 pub mod finish;
+pub mod leftovers;
+pub mod pause;
 pub mod rate;
 pub mod read;
+pub mod returns;
 pub mod run;
 pub mod sweep;
 pub mod wait;

@@ -4,8 +4,8 @@ use vfolder_common::error::{Reason, Refusal};
 
 use crate::{
     context::Context,
-    model::Caller,
-    store::{Id, Operation, operations, vfolders},
+    model::{Caller, State},
+    store::{Id, Operation, operations, queue, vfolders},
     vfolder::list::visible_to,
 };
 
@@ -43,6 +43,16 @@ pub async fn get_visible(ctx: &Context, caller: &Caller, id: Id) -> Result<Opera
         }
     }
     Err(not_found(id))
+}
+
+/// Its place in its volume's queue, 1 for the next; none if it does not wait for its turn.
+pub async fn queue_place(ctx: &Context, op: &Operation) -> Result<Option<i64>, Refusal> {
+    if op.state != State::Pending {
+        return Ok(None);
+    }
+    let mut tx = ctx.store.read("operation.queue_place").await?;
+    let now = tx.now().await?;
+    Ok(queue::place(&mut tx, op, now).await?)
 }
 
 /// Reads a page, newest first, and whether there is another.

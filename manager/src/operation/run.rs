@@ -8,14 +8,14 @@ use std::{
 use tokio::time;
 use vfolder_common::error::{Reason, Refusal};
 
-use super::{finish::finish, get, rate::Rate};
+use super::{cancel::cancelled, finish::finish, get, rate::Rate};
 use crate::{
     context::Context,
     model::State,
     storage::{Outcome, Proxy, ProxyError, TaskNews},
     store::{
-        Change, Operation, Progress,
-        lease::{self, Ending, Lease},
+        Change, Operation, Progress, StoreError, Timestamp,
+        lease::{self, Ending, Lease, Retry},
     },
 };
 
@@ -25,6 +25,16 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 const CANCEL_BACKOFF: Duration = Duration::from_secs(1);
 /// Progress is written this often at most, and at least at a third of the lease, which it renews.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(300);
+
+/// Why an attempt came to nothing, though another may not.
+struct Problem {
+    reason: Reason,
+    text: String,
+    /// The storage-proxy had the task and told of it.
+    reached: bool,
+    /// The work on the tree got further.
+    worked: bool,
+}
 
 /// How a worker's time with an operation ended.
 enum Ended {
@@ -41,7 +51,8 @@ enum Ended {
 /// Works on a claimed operation until it has ended, the lease is lost, or it has to be tried again later.
 pub async fn run(ctx: Context, op: Operation, held: Lease) {
     let mut progress = Progress::default();
-    let ended = match drive(&ctx, &op, held, &mut progress).await {
+    let mut worked = false;
+    let ended = match drive(&ctx, &op, held, &mut progress, &mut worked).await {
         Ok(ended) => ended,
         Err(refusal) => {
             // The lease runs out and somebody takes over, possibly this process.
@@ -54,26 +65,34 @@ pub async fn run(ctx: Context, op: Operation, held: Lease) {
             tracing::warn!(operation = %op.id, "lease lost; another worker has it");
             return;
         }
-        Ended::Unreachable(error) => try_later(&ctx, &op, held, &error.to_string()).await,
-        Ended::Cancelled => {
-            let ending = Ending {
-                state: State::Cancelled,
-                reason: Reason::Cancelled.as_str().into(),
-                text: "cancelled on request; nothing of it is left".into(),
+        Ended::Unreachable(error) => {
+            let problem = Problem {
+                reason: Reason::VolumeUnavailable,
+                text: error.to_string(),
+                reached: worked,
+                worked,
             };
-            end(&ctx, &op, held, &ending, progress).await
+            try_later(&ctx, &op, held, &problem, progress).await
         }
+        Ended::Cancelled => end(&ctx, &op, held, &cancelled(), progress).await,
         Ended::Outcome(outcome) => match outcome.failure {
             None => {
                 let ending = Ending {
                     state: State::Succeeded,
                     reason: String::new(),
                     text: String::new(),
+                    lost: false,
                 };
                 end(&ctx, &op, held, &ending, outcome.progress).await
             }
             Some(failure) if failure.retryable => {
-                try_later(&ctx, &op, held, &failure.message).await
+                let problem = Problem {
+                    reason: failure.reason,
+                    text: failure.message,
+                    reached: true,
+                    worked,
+                };
+                try_later(&ctx, &op, held, &problem, outcome.progress).await
             }
             Some(failure) => {
                 let state = match failure.reason {
@@ -84,6 +103,7 @@ pub async fn run(ctx: Context, op: Operation, held: Lease) {
                     state,
                     reason: failure.reason.as_str().into(),
                     text: failure.message,
+                    lost: false,
                 };
                 end(&ctx, &op, held, &ending, outcome.progress).await
             }
@@ -100,6 +120,7 @@ async fn drive(
     op: &Operation,
     held: Lease,
     progress: &mut Progress,
+    worked: &mut bool,
 ) -> Result<Ended, Refusal> {
     let proxy = match ctx.volumes.owner(&op.volume) {
         Ok(proxy) => proxy,
@@ -112,14 +133,14 @@ async fn drive(
     };
     let mut cancelling = op.cancel_requested;
     if cancelling {
-        match while_renewing(ctx, held, *progress, cancel(proxy, op)).await? {
+        match while_renewing(ctx, op, held, *progress, cancel(proxy, op)).await? {
             Some(None) => {}
             Some(Some(ended)) => return Ok(ended),
             None => return Ok(Ended::LeaseLost),
         }
     }
     let mut hub = ctx.store.hub().listen();
-    let Some(started) = while_renewing(ctx, held, *progress, proxy.run_task(op)).await? else {
+    let Some(started) = while_renewing(ctx, op, held, *progress, proxy.run_task(op)).await? else {
         return Ok(Ended::LeaseLost);
     };
     let mut task = match started {
@@ -141,19 +162,21 @@ async fn drive(
             news = task.next() => match news {
                 Ok(TaskNews::Progress(p)) => {
                     *progress = rate.rated(Instant::now(), p);
+                    // A task that waits for its turn tells of itself too.
+                    *worked |= progress.files_done > 0 || progress.bytes_done > 0;
                     changed = true;
                 }
                 Ok(TaskNews::Ended(outcome)) => return Ok(Ended::Outcome(outcome)),
                 Err(error) => return Ok(Ended::Unreachable(error)),
             },
-            // Our own writes are heard too. Reading announces nothing, so one does not lead to the next.
             () = hub.heard(Change::Operation(op.id)), if !cancelling => {
                 wish = get(ctx, op.id).await?.cancel_requested;
             }
             () = time::sleep_until((written + due).into()) => {}
         }
         if written.elapsed() >= due {
-            let Some(wished) = renew(ctx, held, *progress).await? else {
+            let Some(wished) = renew(ctx, held, *progress, failing_since(op, *worked)).await?
+            else {
                 return Ok(Ended::LeaseLost);
             };
             wish = wished;
@@ -162,7 +185,7 @@ async fn drive(
         }
         if wish && !cancelling {
             cancelling = true;
-            match while_renewing(ctx, held, *progress, cancel(proxy, op)).await? {
+            match while_renewing(ctx, op, held, *progress, cancel(proxy, op)).await? {
                 Some(None) => {}
                 Some(Some(ended)) => return Ok(ended),
                 None => return Ok(Ended::LeaseLost),
@@ -174,6 +197,7 @@ async fn drive(
 /// Waits for a call that may take longer than the lease. None: the lease was lost meanwhile.
 async fn while_renewing<T>(
     ctx: &Context,
+    op: &Operation,
     held: Lease,
     progress: Progress,
     call: impl Future<Output = T>,
@@ -183,7 +207,7 @@ async fn while_renewing<T>(
         tokio::select! {
             done = &mut call => return Ok(Some(done)),
             () = time::sleep(ctx.settings.operations.lease / 3) => {
-                if renew(ctx, held, progress).await?.is_none() {
+                if renew(ctx, held, progress, op.failing_since).await?.is_none() {
                     return Ok(None);
                 }
             }
@@ -200,44 +224,84 @@ async fn cancel(proxy: &Proxy, op: &Operation) -> Option<Ended> {
     }
 }
 
-async fn renew(ctx: &Context, held: Lease, progress: Progress) -> Result<Option<bool>, Refusal> {
+/// Since when no attempt has worked, as of now.
+fn failing_since(op: &Operation, worked: bool) -> Option<Timestamp> {
+    op.failing_since.filter(|_| !worked)
+}
+
+async fn renew(
+    ctx: &Context,
+    held: Lease,
+    progress: Progress,
+    failing_since: Option<Timestamp>,
+) -> Result<Option<bool>, Refusal> {
     let lease = ctx.settings.operations.lease;
     let mut tx = ctx.store.begin("operation.renew").await?;
     let done = async {
         let now = tx.now().await?;
-        lease::renew(&mut tx, held, now, lease, progress).await
+        lease::renew(&mut tx, held, now, lease, progress, failing_since).await
     }
     .await;
     Ok(tx.finish(done).await?)
 }
 
-/// Gives the operation back with a pause that doubles with each attempt, spread so that many don't return at once.
+/// Gives the operation back with a pause that doubles with each attempt, spread so that many don't return at once; or
+/// gives it up, if that has gone on for too long.
 async fn try_later(
     ctx: &Context,
     op: &Operation,
     held: Lease,
-    problem: &str,
+    problem: &Problem,
+    progress: Progress,
 ) -> Result<(), Refusal> {
+    let settings = &ctx.settings.operations;
     let doublings = u32::try_from(held.attempt.clamp(1, 16) - 1).unwrap_or_default();
     let pause = FIRST_BACKOFF
         .saturating_mul(1 << doublings)
-        .min(ctx.settings.operations.max_backoff);
+        .min(settings.max_backoff);
     let spread = pause.mul_f64(0.75 + f64::from(op.id.0.as_bytes()[15]) / 512.0);
-    tracing::info!(operation = %op.id, problem, pause_ms = spread.as_millis(), "will be tried again");
     let mut tx = ctx.store.begin("operation.release").await?;
     let done = async {
         let now = tx.now().await?;
+        let failing_since = match op.failing_since {
+            Some(since) if !problem.worked => since,
+            _ => now,
+        };
+        let wished = lease::is_cancel_requested(&mut tx, op.id).await?;
+        // A storage-proxy that is away uses up no attempts, nor does the wish to cancel, which is tried often.
+        let used_up = problem.reached && !wished && op.attempt >= settings.max_attempts;
+        if used_up || now.since(failing_since) >= settings.give_up_after {
+            return Ok(true);
+        }
         // Somebody waits for the end of a cancelled one: no long pause.
-        let pause = if lease::is_cancel_requested(&mut tx, op.id).await? {
+        let pause = if wished {
             spread.min(CANCEL_BACKOFF)
         } else {
             spread
         };
-        lease::release(&mut tx, held, now, now.plus(pause), problem).await
+        let retry = Retry {
+            time: now.plus(pause),
+            failing_since,
+            problem: &problem.text,
+        };
+        lease::release(&mut tx, held, now, retry).await?;
+        Ok::<_, StoreError>(false)
     }
     .await;
-    tx.finish(done).await?;
-    Ok(())
+    if !tx.finish(done).await? {
+        tracing::info!(operation = %op.id, problem = problem.text, pause_ms = spread.as_millis(), "will be tried again");
+        return Ok(());
+    }
+    let ending = Ending {
+        state: State::Failed,
+        reason: problem.reason.as_str().into(),
+        text: format!(
+            "given up after {} attempts; the last problem: {}",
+            op.attempt, problem.text
+        ),
+        lost: true,
+    };
+    end(ctx, op, held, &ending, progress).await
 }
 
 async fn end(

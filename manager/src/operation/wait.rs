@@ -91,7 +91,8 @@ async fn tell(
         }
         let pause = Instant::now() + WATCH_INTERVAL;
         // A timeout is a poll, not an error.
-        let _ = time::timeout(POLL, hub.heard(Change::Operation(id))).await;
+        let news = [Change::Operation(id), Change::Progress(id)];
+        let _ = time::timeout(POLL, hub.heard_any(&news)).await;
         time::sleep_until(pause).await;
     }
 }

@@ -1,13 +1,18 @@
 //! The calls to a storage-proxy, by volume.
 
+use std::time::Duration;
+
 use futures_util::{Stream, StreamExt as _};
 use tonic::Streaming;
-use vfolder_common::error::Reason;
+use vfolder_common::{
+    error::Reason,
+    fault::{Side, beside},
+};
 use vfolder_proto::storage::{
-    CancelTaskRequest, CloneTree, CreateTree, ForgetTaskRequest, GetTreeUsageRequest,
-    GetTreeUsageResponse, GetVolumeRequest, ListVolumeContentsRequest, ListVolumeContentsResponse,
-    PurgeTree, RunTaskRequest, RunTaskResponse, StatTreeRequest, StorageVolume,
-    run_task_request::Task, run_task_response::News,
+    CancelTaskRequest, CloneTree, CreateTree, FenceTreeRequest, ForgetTaskRequest,
+    GetTreeUsageRequest, GetTreeUsageResponse, GetVolumeRequest, ListVolumeContentsRequest,
+    ListVolumeContentsResponse, PurgeTree, RunTaskRequest, RunTaskResponse, StatTreeRequest,
+    StorageVolume, run_task_request::Task, run_task_response::News,
 };
 
 use super::{Proxy, ProxyError, proxy::CALL_TIMEOUT};
@@ -15,6 +20,9 @@ use crate::{
     model::Kind,
     store::{Id, Operation, Progress},
 };
+
+/// Whoever is in the tree is given a few seconds to leave.
+const FENCE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What a running task tells.
 #[derive(Debug)]
@@ -32,6 +40,19 @@ pub struct Outcome {
     pub progress: Progress,
     /// None: it succeeded and is durable.
     pub failure: Option<Failure>,
+}
+
+/// Whom to keep out of a tree.
+#[derive(Clone, Copy, Debug)]
+pub struct Fence<'a> {
+    /// Where the tree is.
+    pub volume: &'a str,
+    /// Whose it is.
+    pub vfolder: Id,
+    /// The least epoch that still counts.
+    pub epoch: i64,
+    /// Readers too, or only writers.
+    pub readers: bool,
 }
 
 /// Why a task ended without its result. Nothing of it is visible.
@@ -85,6 +106,14 @@ impl TaskStream<'_> {
 }
 
 impl Proxy {
+    /// A fault point beside a call.
+    fn fault(&self, call: &str, side: Side) -> Result<(), ProxyError> {
+        beside(call, side).map_err(|error| ProxyError::Unreachable {
+            address: self.address().to_owned(),
+            message: error.to_string(),
+        })
+    }
+
     /// Starts an operation's task, or attaches to it.
     pub async fn run_task(&self, operation: &Operation) -> Result<TaskStream<'_>, ProxyError> {
         let vfolder_id = operation.vfolder_id.to_string();
@@ -96,7 +125,7 @@ impl Proxy {
                     .map(|s| s.to_string())
                     .unwrap_or_default(),
                 vfolder_id,
-                source_epoch: 0,
+                source_epoch: operation.source_epoch,
             }),
             Kind::Purge => Task::PurgeTree(PurgeTree { vfolder_id }),
         };
@@ -106,6 +135,7 @@ impl Proxy {
             epoch: operation.epoch,
             task: Some(task),
         };
+        self.fault("call.run_task", Side::Before)?;
         let stream = self
             .client()
             .await?
@@ -113,6 +143,7 @@ impl Proxy {
             .await
             .map_err(|s| self.failed(s))?
             .into_inner();
+        self.fault("call.run_task", Side::After)?;
         Ok(TaskStream {
             proxy: self,
             stream,
@@ -127,6 +158,7 @@ impl Proxy {
             vfolder_id: operation.vfolder_id.to_string(),
             epoch: operation.epoch,
         };
+        self.fault("call.cancel_task", Side::Before)?;
         // Without a timeout of ours: it answers when what was staged is out of sight.
         let answer = self
             .client()
@@ -134,6 +166,7 @@ impl Proxy {
             .cancel_task(self.request(request, None)?)
             .await
             .map_err(|s| self.failed(s))?;
+        self.fault("call.cancel_task", Side::After)?;
         Ok(answer.into_inner().published)
     }
 
@@ -143,12 +176,30 @@ impl Proxy {
             operation_id: operation.to_string(),
             volume: volume.to_owned(),
         };
+        self.fault("call.forget_task", Side::Before)?;
         self.client()
             .await?
             .forget_task(self.request(request, Some(CALL_TIMEOUT))?)
             .await
             .map_err(|s| self.failed(s))?;
-        Ok(())
+        self.fault("call.forget_task", Side::After)
+    }
+
+    /// Takes a tree away from whoever holds it by an older epoch.
+    pub async fn fence(&self, fence: &Fence<'_>) -> Result<(), ProxyError> {
+        let request = FenceTreeRequest {
+            volume: fence.volume.to_owned(),
+            vfolder_id: fence.vfolder.to_string(),
+            epoch: fence.epoch,
+            readers: fence.readers,
+        };
+        self.fault("call.fence_tree", Side::Before)?;
+        self.client()
+            .await?
+            .fence_tree(self.request(request, Some(FENCE_TIMEOUT))?)
+            .await
+            .map_err(|s| self.failed(s))?;
+        self.fault("call.fence_tree", Side::After)
     }
 
     /// Reads a volume's state.

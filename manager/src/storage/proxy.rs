@@ -1,7 +1,7 @@
 //! One storage-proxy: its channel, and whether it has proven itself.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -61,6 +61,7 @@ pub struct Proxy {
     channel: Channel,
     secret: SharedSecret,
     proven: AtomicBool,
+    losses: AtomicU64,
 }
 
 impl Proxy {
@@ -85,6 +86,7 @@ impl Proxy {
             channel: endpoint.connect_lazy(),
             secret,
             proven: AtomicBool::new(false),
+            losses: AtomicU64::new(0),
         })
     }
 
@@ -92,6 +94,12 @@ impl Proxy {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// How often it was lost after it had proven itself.
+    #[must_use]
+    pub fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Acquire)
     }
 
     /// The secret shared with it.
@@ -176,6 +184,7 @@ impl Proxy {
     /// The connection broke.
     pub fn lost(&self) {
         if self.proven.swap(false, Ordering::AcqRel) {
+            self.losses.fetch_add(1, Ordering::AcqRel);
             tracing::warn!(address = self.address, "storage-proxy lost");
         }
     }

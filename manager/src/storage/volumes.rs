@@ -141,6 +141,15 @@ impl Volumes {
         }
     }
 
+    /// The volumes that a storage-proxy owns.
+    pub fn of<'a>(&'a self, proxy: &'a Arc<Proxy>) -> impl Iterator<Item = &'a str> {
+        let owned = self
+            .by_name
+            .iter()
+            .filter(|(_, owner)| Arc::ptr_eq(owner, proxy));
+        owned.map(|(name, _)| name.as_str())
+    }
+
     /// The storage-proxies, each once.
     #[must_use]
     pub fn proxies(&self) -> Vec<Arc<Proxy>> {

@@ -2,29 +2,24 @@
 
 use std::{sync::Arc, time::Duration};
 
-use diesel::{
-    ConnectionError, SqliteConnection, connection::AnsiTransactionManager as BlockingTransactions,
-};
+use diesel::{SqliteConnection, connection::AnsiTransactionManager as BlockingTransactions};
 use diesel_async::{
     AnsiTransactionManager, AsyncConnection, AsyncPgConnection, SimpleAsyncConnection as _,
     TransactionManager as _,
     pooled_connection::{
-        AsyncDieselConnectionManager, ManagerConfig, PoolableConnection, RecyclingMethod,
+        AsyncDieselConnectionManager, PoolableConnection,
         bb8::{Pool, PooledConnection},
     },
     sync_connection_wrapper::SyncConnectionWrapper,
 };
-use futures_util::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use vfolder_common::fault::{Side, beside};
 
-use super::{Change, Hub, StoreError};
+use super::{Change, Hub, Id, StoreError, connect, notify};
 
 /// diesel-async over SQLite: every call runs on the blocking pool.
 pub(super) type AsyncSqlite = SyncConnectionWrapper<SqliteConnection>;
-
-/// How long a statement on SQLite waits for another process's lock. Within this process nobody waits for it: see
-/// [`Store::begin`].
-const SQLITE_BUSY: Duration = Duration::from_secs(10);
 
 /// Which engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +46,9 @@ pub struct StoreConfig {
 pub struct Store {
     pool: Pools,
     hub: Hub,
+    url: Arc<str>,
+    /// Of this process, among those that share the database.
+    instance: Id,
 }
 
 #[derive(Clone)]
@@ -64,7 +62,9 @@ enum Pools {
 pub struct Tx {
     pub(super) connection: Connection,
     hub: Hub,
+    instance: Id,
     changes: Vec<Change>,
+    what: &'static str,
 }
 
 /// A connection of either engine.
@@ -75,9 +75,19 @@ pub(super) enum Connection {
 
 /// A connection to SQLite and, for a transaction that writes, the turn to write. The connection is dropped first, so
 /// that the next writer finds no open transaction.
+///
+/// A call whose future is dropped (a client hung up) runs to its end before the drop returns: diesel-async sees to that.
 pub(super) struct SqliteConnectionInTurn {
     pub(super) connection: Box<PooledConnection<'static, AsyncSqlite>>,
     _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl SqliteConnectionInTurn {
+    async fn begin(&mut self, sql: &'static str) -> diesel::QueryResult<()> {
+        self.connection
+            .spawn_blocking(move |c| BlockingTransactions::begin_transaction_sql(c, sql))
+            .await
+    }
 }
 
 /// Compiles one query text for each engine.
@@ -102,21 +112,31 @@ impl Store {
     pub async fn open(config: &StoreConfig) -> Result<Self, StoreError> {
         let pool = match config.url.strip_prefix("sqlite:") {
             Some(path) => {
-                let manager = AsyncDieselConnectionManager::new_with_config(path, sqlite_setup());
+                let manager =
+                    AsyncDieselConnectionManager::new_with_config(path, connect::sqlite());
                 Pools::Sqlite(build(manager, config).await?, Arc::new(Semaphore::new(1)))
             }
             None => {
-                let mut setup = ManagerConfig::default();
-                setup.recycling_method = RecyclingMethod::Fast;
-                let manager =
-                    AsyncDieselConnectionManager::new_with_config(config.url.as_str(), setup);
+                let manager = AsyncDieselConnectionManager::new_with_config(
+                    config.url.as_str(),
+                    connect::postgres(),
+                );
                 Pools::Postgres(build(manager, config).await?)
             }
         };
         Ok(Self {
             pool,
             hub: Hub::default(),
+            url: config.url.as_str().into(),
+            instance: Id::new(),
         })
+    }
+
+    /// Hears what other managers commit, and announces it here, until told to stop. On SQLite there are no others.
+    pub async fn hear_others(&self, stop: CancellationToken) {
+        if self.engine() == Engine::Postgres {
+            notify::listen(&self.url, self.instance, &self.hub, stop).await;
+        }
     }
 
     /// Which engine.
@@ -145,17 +165,15 @@ impl Store {
                     .acquire_owned()
                     .await
                     .map_err(|e| StoreError::unavailable(what, e))?;
-                let mut connection = take(pool, what).await?;
+                let mut connection = SqliteConnectionInTurn {
+                    connection: Box::new(take(pool, what).await?),
+                    _turn: Some(turn),
+                };
                 connection
-                    .spawn_blocking(|c| {
-                        BlockingTransactions::begin_transaction_sql(c, "BEGIN IMMEDIATE")
-                    })
+                    .begin("BEGIN IMMEDIATE")
                     .await
                     .map_err(StoreError::of(what))?;
-                Connection::Sqlite(SqliteConnectionInTurn {
-                    connection: Box::new(connection),
-                    _turn: Some(turn),
-                })
+                Connection::Sqlite(connection)
             }
             Pools::Postgres(pool) => {
                 let mut connection = take(pool, what).await?;
@@ -165,7 +183,30 @@ impl Store {
                 Connection::Postgres(Box::new(connection))
             }
         };
-        Ok(self.tx(connection))
+        Ok(self.tx(connection, what))
+    }
+
+    /// Begins a transaction of reads that belong together and decide nothing: all see the tables as of one moment. To be
+    /// ended with [`Tx::abandon`].
+    pub async fn snapshot(&self, what: &'static str) -> Result<Tx, StoreError> {
+        let mut tx = self.read(what).await?;
+        match &mut tx.connection {
+            // Deferred: it sees one version from its first read on, and takes no lock that a writer would wait for.
+            Connection::Sqlite(t) => t.begin("BEGIN").await,
+            Connection::Postgres(c) => {
+                match AnsiTransactionManager::begin_transaction(&mut ***c).await {
+                    Ok(()) => {
+                        c.batch_execute(
+                            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+                        )
+                        .await
+                    }
+                    failed => failed,
+                }
+            }
+        }
+        .map_err(StoreError::of(what))?;
+        Ok(tx)
     }
 
     /// Takes a connection for reads that decide nothing, each its own transaction.
@@ -177,14 +218,16 @@ impl Store {
             }),
             Pools::Postgres(pool) => Connection::Postgres(Box::new(take(pool, what).await?)),
         };
-        Ok(self.tx(connection))
+        Ok(self.tx(connection, what))
     }
 
-    fn tx(&self, connection: Connection) -> Tx {
+    fn tx(&self, connection: Connection, what: &'static str) -> Tx {
         Tx {
             connection,
             hub: self.hub.clone(),
+            instance: self.instance,
             changes: Vec::new(),
+            what,
         }
     }
 }
@@ -194,7 +237,14 @@ impl Tx {
     pub async fn finish<T, E: From<StoreError>>(mut self, result: Result<T, E>) -> Result<T, E> {
         match result {
             Ok(value) => {
+                if let Connection::Postgres(c) = &mut self.connection {
+                    notify::send(c, self.instance, &self.changes).await?;
+                }
+                let what = self.what;
+                let fault = |e| StoreError::unavailable(what, e);
+                beside(what, Side::Before).map_err(fault)?;
                 on!(self, c => commit(c).await).map_err(StoreError::of("commit"))?;
+                beside(what, Side::After).map_err(fault)?;
                 self.hub.announce(&self.changes);
                 Ok(value)
             }
@@ -288,29 +338,4 @@ where
             return Ok(connection);
         }
     }
-}
-
-fn sqlite_setup() -> ManagerConfig<AsyncSqlite> {
-    let mut setup = ManagerConfig::<AsyncSqlite>::default();
-    setup.recycling_method = RecyclingMethod::Fast;
-    setup.custom_setup = Box::new(|path| {
-        let path = path.to_owned();
-        async move {
-            let mut connection = AsyncSqlite::establish(&path).await?;
-            // FULL: a commit that was acknowledged survives a power cut.
-            connection
-                .batch_execute(&format!(
-                    "PRAGMA busy_timeout = {};
-                     PRAGMA journal_mode = WAL;
-                     PRAGMA synchronous = FULL;
-                     PRAGMA foreign_keys = ON;",
-                    SQLITE_BUSY.as_millis()
-                ))
-                .await
-                .map_err(ConnectionError::CouldntSetupConfiguration)?;
-            Ok(connection)
-        }
-        .boxed()
-    });
-    setup
 }

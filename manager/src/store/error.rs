@@ -77,6 +77,11 @@ fn is_passing(message: &str) -> bool {
         "the database system is",
         "unexpected message from server",
         "error communicating with the server",
+        "lock timeout",
+        "statement timeout",
+        "idle-in-transaction timeout",
+        "could not serialize access",
+        "the server closed the connection",
     ]
     .iter()
     .any(|text| message.contains(text))

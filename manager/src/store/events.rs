@@ -21,6 +21,7 @@ pub struct Event {
     pub operation_id: Option<Id>,
     pub mount_id: Option<Id>,
     pub reason: String,
+    pub position: Option<i64>,
 }
 
 /// Writes an event.
@@ -47,6 +48,19 @@ pub async fn list(
         .load(c)
         .await)
     .map_err(StoreError::of("events.list"))
+}
+
+/// Whether the vfolder has ever been READY: else its tree, if there is one, was never known to be whole.
+pub async fn was_ready(tx: &mut Tx, vfolder: Id) -> Result<bool, StoreError> {
+    let found: Vec<i64> = on!(tx, c => events::table
+        .filter(events::vfolder_id.eq(vfolder))
+        .filter(events::to_status.eq(Status::Ready))
+        .select(events::sequence)
+        .limit(1)
+        .load(c)
+        .await)
+    .map_err(StoreError::of("events.was_ready"))?;
+    Ok(!found.is_empty())
 }
 
 /// The event that led to the present status: the last one that changed it.

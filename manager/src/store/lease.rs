@@ -1,4 +1,4 @@
-//! Claiming operations and writing with the lease in the WHERE clause.
+//! Writing with the lease in the WHERE clause.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use super::{
-    Change, Id, Operation, Progress, StoreError, Timestamp, Tx,
+    Change, Id, Progress, StoreError, Timestamp, Tx,
     engine::{Connection, on},
     schema::operations,
 };
-use crate::model::{Kind, State};
+use crate::model::State;
 
 /// What a worker holds while it works: every write goes through it and fails once another worker has taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,77 +32,8 @@ pub struct Ending {
     pub reason: String,
     /// Why, for people; empty if it succeeded.
     pub text: String,
-}
-
-/// Whether there is anything to claim: a cheap look that decides nothing.
-pub async fn is_any_free(tx: &mut Tx, kinds: &[Kind], now: Timestamp) -> Result<bool, StoreError> {
-    let found: Vec<Id> = on!(tx, c => operations::table
-        .filter(operations::state.eq_any([State::Pending, State::Running]))
-        .filter(operations::kind.eq_any(kinds))
-        .filter(operations::retry_time.le(now))
-        .filter(operations::lease_expire_time.is_null().or(operations::lease_expire_time.lt(now)))
-        .select(operations::id)
-        .limit(1)
-        .load(c)
-        .await)
-    .map_err(StoreError::of("lease.is_any_free"))?;
-    Ok(!found.is_empty())
-}
-
-/// Takes up to `limit` operations of these kinds that wait, or whose worker's lease has run out, oldest first.
-pub async fn claim(
-    tx: &mut Tx,
-    kinds: &[Kind],
-    owner: Id,
-    now: Timestamp,
-    lease: Duration,
-    limit: i64,
-) -> Result<Vec<Operation>, StoreError> {
-    const WHAT: &str = "lease.claim";
-    let free = operations::table
-        .filter(operations::state.eq_any([State::Pending, State::Running]))
-        .filter(operations::kind.eq_any(kinds))
-        .filter(operations::retry_time.le(now))
-        .filter(
-            operations::lease_expire_time
-                .is_null()
-                .or(operations::lease_expire_time.lt(now)),
-        )
-        .order((operations::create_time, operations::id))
-        .select(operations::id)
-        .limit(limit);
-    let ids: Vec<Id> = match &mut tx.connection {
-        Connection::Postgres(c) => free.for_update().skip_locked().load(&mut ***c).await,
-        Connection::Sqlite(t) => free.load(&mut **t.connection).await,
-    }
-    .map_err(StoreError::of(WHAT))?;
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    on!(tx, c => diesel::update(operations::table.filter(operations::id.eq_any(&ids)))
-        .set((
-            operations::state.eq(State::Running),
-            operations::attempt.eq(operations::attempt + 1),
-            operations::lease_owner.eq(owner),
-            operations::lease_expire_time.eq(now.plus(lease)),
-            operations::update_time.eq(now),
-        ))
-        .execute(c)
-        .await)
-    .map_err(StoreError::of(WHAT))?;
-    on!(tx, c => diesel::update(operations::table.filter(operations::id.eq_any(&ids)))
-        .filter(operations::start_time.is_null())
-        .set(operations::start_time.eq(now))
-        .execute(c)
-        .await)
-    .map_err(StoreError::of(WHAT))?;
-    on!(tx, c => operations::table
-        .filter(operations::id.eq_any(&ids))
-        .order((operations::create_time, operations::id))
-        .select(Operation::as_select())
-        .load(c)
-        .await)
-    .map_err(StoreError::of(WHAT))
+    /// Its storage-proxy was not heard to the end: what is on the volume is not known.
+    pub lost: bool,
 }
 
 /// Renews the lease and notes progress. None: the lease is lost. Else whether somebody wishes to cancel.
@@ -112,8 +43,9 @@ pub async fn renew(
     now: Timestamp,
     lease: Duration,
     progress: Progress,
+    failing_since: Option<Timestamp>,
 ) -> Result<Option<bool>, StoreError> {
-    tx.note(Change::Operation(held.operation));
+    tx.note(Change::Progress(held.operation));
     on!(tx, c => diesel::update(operations::table.find(held.operation))
         .filter(operations::lease_owner.eq(held.owner))
         .filter(operations::attempt.eq(held.attempt))
@@ -121,6 +53,7 @@ pub async fn renew(
         .set((
             progress,
             operations::lease_expire_time.eq(now.plus(lease)),
+            operations::failing_since.eq(failing_since),
             operations::update_time.eq(now),
         ))
         .returning(operations::cancel_requested)
@@ -130,15 +63,27 @@ pub async fn renew(
     .map_err(StoreError::of("lease.renew"))
 }
 
-/// Gives the operation back, to be taken again at `retry_time` by whoever is free. False: the lease is lost.
+/// Why an operation is given back, and when it may be taken again.
+#[derive(Clone, Copy, Debug)]
+pub struct Retry<'a> {
+    /// When.
+    pub time: Timestamp,
+    /// Since when no attempt has got as far as working on the tree.
+    pub failing_since: Timestamp,
+    /// For people.
+    pub problem: &'a str,
+}
+
+/// Gives the operation back, to be taken again by whoever is free. False: the lease is lost.
 pub async fn release(
     tx: &mut Tx,
     held: Lease,
     now: Timestamp,
-    retry_time: Timestamp,
-    problem: &str,
+    retry: Retry<'_>,
 ) -> Result<bool, StoreError> {
     tx.note(Change::Operation(held.operation));
+    // Its turn is free, for whichever worker.
+    tx.note(Change::Work);
     on!(tx, c => diesel::update(operations::table.find(held.operation))
         .filter(operations::lease_owner.eq(held.owner))
         .filter(operations::attempt.eq(held.attempt))
@@ -147,8 +92,9 @@ pub async fn release(
             operations::state.eq(State::Pending),
             operations::lease_owner.eq(None::<Id>),
             operations::lease_expire_time.eq(None::<Timestamp>),
-            operations::retry_time.eq(retry_time),
-            operations::last_problem.eq(problem),
+            operations::retry_time.eq(retry.time),
+            operations::failing_since.eq(retry.failing_since),
+            operations::last_problem.eq(retry.problem),
             operations::update_time.eq(now),
         ))
         .execute(c)
@@ -157,31 +103,60 @@ pub async fn release(
     .map_err(StoreError::of("lease.release"))
 }
 
-/// Whether somebody wishes to cancel, for a worker that is about to give the operation back.
+/// Whether somebody wishes to cancel, for a worker that is about to give the operation back. Nobody comes to wish it until
+/// the transaction ends.
 pub async fn is_cancel_requested(tx: &mut Tx, operation: Id) -> Result<bool, StoreError> {
-    on!(tx, c => operations::table
+    let wish = operations::table
         .find(operation)
-        .select(operations::cancel_requested)
-        .first(c)
-        .await)
+        .select(operations::cancel_requested);
+    match &mut tx.connection {
+        Connection::Postgres(c) => wish.for_update().first(&mut ***c).await,
+        Connection::Sqlite(t) => wish.first(&mut **t.connection).await,
+    }
     .map_err(StoreError::of("lease.is_cancel_requested"))
 }
 
-/// Gives back all that a worker which stops has, to be taken at once by whoever is there or comes next.
+/// Lets the leases of a worker that stops run out now: whoever is there or comes next takes its operations at once, and
+/// as what they are, running, so that none loses its turn.
 pub async fn give_back(tx: &mut Tx, owner: Id, now: Timestamp) -> Result<usize, StoreError> {
+    tx.note(Change::Work);
     on!(tx, c => diesel::update(operations::table)
         .filter(operations::lease_owner.eq(owner))
         .filter(operations::state.eq(State::Running))
         .set((
-            operations::state.eq(State::Pending),
-            operations::lease_owner.eq(None::<Id>),
-            operations::lease_expire_time.eq(None::<Timestamp>),
+            operations::lease_expire_time.eq(now),
             operations::retry_time.eq(now),
             operations::update_time.eq(now),
         ))
         .execute(c)
         .await)
     .map_err(StoreError::of("lease.give_back"))
+}
+
+/// Writes the outcome of an operation that no worker has had. False: one has had it.
+pub async fn end_unstarted(
+    tx: &mut Tx,
+    operation: Id,
+    now: Timestamp,
+    ending: &Ending,
+) -> Result<bool, StoreError> {
+    tx.note(Change::Operation(operation));
+    tx.note(Change::Work);
+    on!(tx, c => diesel::update(operations::table.find(operation))
+        .filter(operations::state.eq(State::Pending))
+        .filter(operations::attempt.eq(0))
+        .set((
+            operations::state.eq(ending.state),
+            operations::error_reason.eq(&ending.reason),
+            operations::error_text.eq(&ending.text),
+            operations::cancel_requested.eq(true),
+            operations::end_time.eq(now),
+            operations::update_time.eq(now),
+        ))
+        .execute(c)
+        .await)
+    .map(|n| n == 1)
+    .map_err(StoreError::of("lease.end_unstarted"))
 }
 
 /// Writes the outcome. False: the lease is lost, and whoever has it will write one.
@@ -193,6 +168,8 @@ pub async fn end(
     progress: Progress,
 ) -> Result<bool, StoreError> {
     tx.note(Change::Operation(held.operation));
+    // Its turn is free, for whichever worker.
+    tx.note(Change::Work);
     on!(tx, c => diesel::update(operations::table.find(held.operation))
         .filter(operations::lease_owner.eq(held.owner))
         .filter(operations::attempt.eq(held.attempt))

@@ -6,19 +6,25 @@
 //! Lock order, everywhere: the rows of `vfolders` first, by ascending id, then `operations` and `mounts`.
 
 mod clock;
+mod connect;
 mod engine;
 mod error;
 pub mod events;
+pub mod feed;
 mod hub;
 pub mod inspect;
 pub mod lease;
 pub mod migrate;
 pub mod mounts;
+mod notify;
 pub mod operations;
+pub mod queue;
 pub mod requests;
 mod schema;
+pub mod sole;
 mod sql_types;
 pub mod vfolders;
+pub mod volumes;
 
 pub use clock::Timestamp;
 pub use engine::{Engine, Store, StoreConfig, Tx};
@@ -29,3 +35,4 @@ pub use mounts::{Mode, Mount};
 pub use operations::{Operation, Progress};
 pub use sql_types::Id;
 pub use vfolders::Vfolder;
+pub use volumes::VolumeRow;

@@ -41,6 +41,10 @@ pub struct Operation {
     pub start_time: Option<Timestamp>,
     pub end_time: Option<Timestamp>,
     pub update_time: Timestamp,
+    pub owner: String,
+    pub source_epoch: i64,
+    pub lease_time: Option<Timestamp>,
+    pub failing_since: Option<Timestamp>,
 }
 
 /// How far the work on a tree is.
@@ -87,6 +91,10 @@ impl Operation {
             start_time: None,
             end_time: None,
             update_time: now,
+            owner: String::new(),
+            source_epoch: 0,
+            lease_time: None,
+            failing_since: None,
         }
     }
 
@@ -241,11 +249,24 @@ pub async fn request_cancel(tx: &mut Tx, id: Id, now: Timestamp) -> Result<bool,
     tx.note(Change::Work);
     on!(tx, c => diesel::update(operations::table.find(id))
         .filter(operations::state.eq_any(LIVE))
-        .set((operations::cancel_requested.eq(true), operations::retry_time.eq(now), operations::update_time.eq(now)))
+        .set((operations::cancel_requested.eq(true), operations::retry_time.eq(now)))
         .execute(c)
         .await)
     .map(|n| n == 1)
     .map_err(StoreError::of("operations.request_cancel"))
+}
+
+/// Lets those on a volume that pause after a failed attempt be taken at once, and says how many.
+pub async fn retry_now(tx: &mut Tx, volume: &str, now: Timestamp) -> Result<usize, StoreError> {
+    tx.note(Change::Work);
+    on!(tx, c => diesel::update(operations::table)
+        .filter(operations::volume.eq(volume))
+        .filter(operations::state.eq(State::Pending))
+        .filter(operations::retry_time.gt(now))
+        .set((operations::retry_time.eq(now), operations::update_time.eq(now)))
+        .execute(c)
+        .await)
+    .map_err(StoreError::of("operations.retry_now"))
 }
 
 /// Removes the record of one that has ended. False: it is live, or there is none.

@@ -26,6 +26,7 @@ diesel::table! {
         purge_time -> Nullable<TimestampColumn>,
         revision -> BigInt,
         epoch -> BigInt,
+        fenced_epoch -> BigInt,
     }
 }
 
@@ -60,6 +61,10 @@ diesel::table! {
         start_time -> Nullable<TimestampColumn>,
         end_time -> Nullable<TimestampColumn>,
         update_time -> TimestampColumn,
+        owner -> Text,
+        source_epoch -> BigInt,
+        lease_time -> Nullable<TimestampColumn>,
+        failing_since -> Nullable<TimestampColumn>,
     }
 }
 
@@ -93,6 +98,7 @@ diesel::table! {
         operation_id -> Nullable<UuidColumn>,
         mount_id -> Nullable<UuidColumn>,
         reason -> Text,
+        position -> Nullable<BigInt>,
     }
 }
 
@@ -106,6 +112,30 @@ diesel::table! {
         fingerprint -> Text,
         operation_id -> UuidColumn,
         create_time -> TimestampColumn,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::TimestampColumn;
+
+    volumes (name) {
+        name -> Text,
+        paused -> Bool,
+        pause_reason -> Text,
+        pause_actor -> Text,
+        pause_time -> Nullable<TimestampColumn>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::UuidColumn;
+
+    feed (id) {
+        id -> UuidColumn,
+        last -> BigInt,
+        horizon -> BigInt,
     }
 }
 

@@ -39,6 +39,7 @@ pub struct Vfolder {
     pub purge_time: Option<Timestamp>,
     pub revision: i64,
     pub epoch: i64,
+    pub fenced_epoch: i64,
 }
 
 impl Vfolder {
@@ -127,6 +128,31 @@ pub async fn update(tx: &mut Tx, row: &Vfolder) -> Result<(), StoreError> {
     on!(tx, c => diesel::update(vfolders::table.find(row.id)).set(row).execute(c).await)
         .map(|_| ())
         .map_err(StoreError::of("vfolders.update"))
+}
+
+/// Notes that the storage-proxy keeps out whoever comes with an epoch below this one. No change that anybody sees.
+pub async fn mark_fenced(tx: &mut Tx, id: Id, epoch: i64) -> Result<(), StoreError> {
+    on!(tx, c => diesel::update(vfolders::table.find(id))
+        .filter(vfolders::fenced_epoch.lt(epoch))
+        .set(vfolders::fenced_epoch.eq(epoch))
+        .execute(c)
+        .await)
+    .map(|_| ())
+    .map_err(StoreError::of("vfolders.mark_fenced"))
+}
+
+/// What is in the trash of a volume without its storage-proxy having been told: id, epoch.
+pub async fn unfenced(tx: &mut Tx, volume: &str, limit: i64) -> Result<Vec<(Id, i64)>, StoreError> {
+    on!(tx, c => vfolders::table
+        .filter(vfolders::status.eq(Status::Trashed))
+        .filter(vfolders::fenced_epoch.lt(vfolders::epoch))
+        .filter(vfolders::volume.eq(volume))
+        .order(vfolders::id)
+        .select((vfolders::id, vfolders::epoch))
+        .limit(limit)
+        .load(c)
+        .await)
+    .map_err(StoreError::of("vfolders.unfenced"))
 }
 
 /// Removes a tombstone and everything about it.
@@ -249,11 +275,17 @@ pub async fn count_of(tx: &mut Tx, owner: &Owner) -> Result<i64, StoreError> {
     .map_err(StoreError::of("vfolders.count_of"))
 }
 
-/// The ids of trashed vfolders whose time has come, to be looked at again under their lock.
-pub async fn due_for_purge(tx: &mut Tx, now: Timestamp, limit: i64) -> Result<Vec<Id>, StoreError> {
+/// The ids of trashed vfolders of a volume whose time has come, to be looked at again under their lock.
+pub async fn due_for_purge(
+    tx: &mut Tx,
+    volume: &str,
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<Id>, StoreError> {
     on!(tx, c => vfolders::table
         .filter(vfolders::status.eq(Status::Trashed))
         .filter(vfolders::purge_time.le(now))
+        .filter(vfolders::volume.eq(volume))
         .order(vfolders::purge_time)
         .select(vfolders::id)
         .limit(limit)

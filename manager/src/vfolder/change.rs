@@ -4,7 +4,7 @@ use vfolder_common::error::{Reason, Refusal};
 
 use super::Locked;
 use crate::{
-    model::{Owner, Status, Transition},
+    model::{Owner, Status, Transition, transition},
     store::{Event, Id, StoreError, Tx, Vfolder, events, vfolders},
 };
 
@@ -55,7 +55,7 @@ impl Locked {
         if to != Status::Trashed {
             self.row.purge_time = None;
         }
-        if raises_epoch(from, to) {
+        if transition::raises_epoch(from, to) {
             self.row.epoch += 1;
         }
         vfolders::update(tx, &self.row)
@@ -72,16 +72,6 @@ pub async fn insert(tx: &mut Tx, row: &Vfolder, cause: Cause) -> Result<(), Refu
         .await
         .map_err(|e| name_taken(e, row))?;
     write_event(tx, row, Transition::Create, None, cause).await
-}
-
-/// Whoever held the tree for writing before holds it no more.
-const fn raises_epoch(from: Status, to: Status) -> bool {
-    match to {
-        Status::Cloning | Status::Performing | Status::Trashed | Status::Deleting => {
-            from as u8 != to as u8
-        }
-        _ => false,
-    }
 }
 
 fn check(id: Id, transition: Transition, from: Option<Status>, to: Status) -> Result<(), Refusal> {
@@ -120,6 +110,7 @@ async fn write_event(
         operation_id: cause.operation,
         mount_id: cause.mount,
         reason: cause.reason,
+        position: None,
     };
     Ok(events::insert(tx, &event).await?)
 }

@@ -80,7 +80,7 @@ async fn in_transaction(
     let mut op = Operation::new(Kind::Clone, row.id, Some(source), &row.volume, locked.now);
     op.requester.clone_from(&warrant.caller.user);
     op.epoch = row.epoch;
-    create::begin(ctx, tx, &row, &op, "CloneVFolder", key).await?;
+    op.owner = row.owner().key();
     let cause = Cause {
         action: "CloneVFolder",
         actor: warrant.caller.user.clone(),
@@ -91,6 +91,8 @@ async fn in_transaction(
     locked
         .change(tx, Transition::CloneStart, Status::Cloning, cause, |_| {})
         .await?;
+    op.source_epoch = locked.row.epoch;
+    create::begin(ctx, tx, &row, &op, "CloneVFolder", key).await?;
     Ok(Begun::Now(Box::new(row), Box::new(op)))
 }
 

@@ -5,6 +5,7 @@ use vfolder_common::error::{Reason, Refusal};
 use super::{
     Cause, NewVfolder, change,
     replay::{self, RequestKey},
+    room,
 };
 use crate::{
     context::Context,
@@ -71,6 +72,7 @@ async fn in_transaction(
     let mut op = Operation::new(Kind::Create, row.id, None, &row.volume, now);
     op.requester.clone_from(&caller.user);
     op.epoch = row.epoch;
+    op.owner = row.owner().key();
     begin(ctx, tx, &row, &op, "CreateVFolder", key).await?;
     Ok(Begun::Now(Box::new(row), Box::new(op)))
 }
@@ -85,6 +87,7 @@ pub async fn begin(
     key: Option<&RequestKey>,
 ) -> Result<(), Refusal> {
     make_room(ctx, tx, &row.owner()).await?;
+    room::in_queue(ctx, tx, op).await?;
     let cause = Cause {
         action,
         actor: op.requester.clone(),

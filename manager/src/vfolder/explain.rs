@@ -9,10 +9,13 @@ use super::{
 use crate::{
     context::Context,
     model::{
-        Access, Caller, Status,
+        Access, Caller, State, Status,
         admission::{self, Cell},
     },
-    store::{Event, Id, Mount, Operation, events, mounts, operations, vfolders},
+    store::{
+        Event, Id, Mount, Operation, VolumeRow, events, mounts, operations, queue, vfolders,
+        volumes,
+    },
 };
 
 /// The most mounts that are named.
@@ -25,8 +28,8 @@ pub struct Explanation {
     pub vfolder: Shown,
     /// For a person.
     pub text: String,
-    /// What backs it, and whether the caller sees the vfolder that it makes.
-    pub operations: Vec<(Operation, bool)>,
+    /// What backs it.
+    pub operations: Vec<Backing>,
     /// What backs it.
     pub mounts: Vec<Mount>,
     /// What the status admits.
@@ -35,19 +38,37 @@ pub struct Explanation {
     pub last_event: Option<Event>,
 }
 
+/// A live operation.
+#[derive(Clone, Debug)]
+pub struct Backing {
+    /// The operation.
+    pub operation: Operation,
+    /// The caller sees the vfolder that it makes.
+    pub sees_target: bool,
+    /// Its place in its volume's queue, if it waits for its turn.
+    pub queue_place: Option<i64>,
+}
+
 /// Explains.
 pub async fn explain(ctx: &Context, caller: &Caller, id: Id) -> Result<Explanation, Refusal> {
-    // One transaction, so that the parts belong together.
-    let mut tx = ctx.store.begin("vfolder.explain").await?;
+    let mut tx = ctx.store.snapshot("vfolder.explain").await?;
     let found = async {
-        let row = vfolders::lock(&mut tx, id).await?;
+        let row = vfolders::get(&mut tx, id).await?;
         let row = row.ok_or_else(|| refuse::not_found(id))?;
         let now = tx.now().await?;
         let mut operations = Vec::new();
         for op in operations::live_on(&mut tx, id).await? {
             let target = vfolders::get(&mut tx, op.vfolder_id).await?;
-            let sees = target.is_some_and(|t| t.permission(caller).is_some());
-            operations.push((op, sees));
+            operations.push(Backing {
+                sees_target: target.is_some_and(|t| t.permission(caller).is_some()),
+                // Of the first alone: that is what is waited for, and each costs a look at the whole queue.
+                queue_place: if operations.is_empty() {
+                    queue::place(&mut tx, &op, now).await?
+                } else {
+                    None
+                },
+                operation: op,
+            });
         }
         let mounts = mounts::live_on(&mut tx, id, now, None, MAX_MOUNTS).await?;
         let last_event = events::last_change(&mut tx, id).await?;
@@ -58,7 +79,12 @@ pub async fn explain(ctx: &Context, caller: &Caller, id: Id) -> Result<Explanati
             .ok_or_else(|| refuse::not_found(id))?;
         let status = vfolder.row.status;
         Ok(Explanation {
-            text: text(&vfolder, &operations, &mounts),
+            text: text(
+                &vfolder,
+                &operations,
+                &mounts,
+                &volumes::get(&mut tx, &vfolder.row.volume).await?,
+            ),
             vfolder,
             operations,
             mounts,
@@ -74,17 +100,23 @@ pub async fn explain(ctx: &Context, caller: &Caller, id: Id) -> Result<Explanati
     tx.abandon(found).await
 }
 
-fn text(shown: &Shown, operations: &[(Operation, bool)], mounts: &[Mount]) -> String {
+fn text(shown: &Shown, operations: &[Backing], mounts: &[Mount], volume: &VolumeRow) -> String {
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    let work = operations.first().map_or_else(String::new, |(op, _)| {
-        let state = if op.last_problem.is_empty() {
-            format!("{}, attempt {}", op.state, op.attempt)
-        } else {
-            format!(
-                "{}, attempt {}; last problem: {}",
-                op.state, op.attempt, op.last_problem
-            )
+    let work = operations.first().map_or_else(String::new, |backing| {
+        let op = &backing.operation;
+        let mut state = match backing.queue_place {
+            Some(place) => format!("waits for its turn, place {place} in the queue"),
+            None => format!("{}, attempt {}", op.state, op.attempt),
         };
+        if volume.paused && op.state == State::Pending {
+            state += &format!("; volume \"{}\" is paused", volume.name);
+            if !volume.pause_reason.is_empty() {
+                state += &format!(" ({})", volume.pause_reason);
+            }
+        }
+        if !op.last_problem.is_empty() {
+            state += &format!("; last problem: {}", op.last_problem);
+        }
         format!(" ({}: {state})", op.name())
     });
     match shown.row.status {

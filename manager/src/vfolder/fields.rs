@@ -54,6 +54,7 @@ impl NewVfolder {
             purge_time: None,
             revision: 1,
             epoch: 1,
+            fenced_epoch: 0,
         }
     }
 }

@@ -57,26 +57,25 @@ pub async fn as_it_counts(tx: &mut Tx, mut row: Vfolder) -> Result<(Vfolder, Bac
 
 /// Shows one row.
 pub async fn show_one(ctx: &Context, row: Vfolder) -> Result<Shown, Refusal> {
-    let mut tx = ctx.store.read("vfolder.show").await?;
+    let mut tx = ctx.store.snapshot("vfolder.show").await?;
     let id = row.id;
-    let shown = show(&mut tx, vec![row]).await?;
-    shown
-        .into_iter()
-        .next()
-        .ok_or_else(|| refuse::not_found(id))
+    let shown = show(&mut tx, vec![row]).await;
+    let shown = tx.abandon(shown).await?.into_iter().next();
+    shown.ok_or_else(|| refuse::not_found(id))
 }
 
 /// Reads a vfolder that the caller may see.
 pub async fn get(ctx: &Context, caller: &Caller, id: Id) -> Result<Shown, Refusal> {
-    let mut tx = ctx.store.read("vfolder.get").await?;
-    let row = vfolders::get(&mut tx, id).await?;
-    let visible = row.filter(|r| r.permission(caller).is_some());
-    let row = visible.ok_or_else(|| refuse::not_found(id))?;
-    let shown = show(&mut tx, vec![row]).await?;
-    shown
-        .into_iter()
-        .next()
-        .ok_or_else(|| refuse::not_found(id))
+    let mut tx = ctx.store.snapshot("vfolder.get").await?;
+    let found = async {
+        let row = vfolders::get(&mut tx, id).await?;
+        let visible = row.filter(|r| r.permission(caller).is_some());
+        let row = visible.ok_or_else(|| refuse::not_found(id))?;
+        let shown = show(&mut tx, vec![row]).await?.into_iter().next();
+        shown.ok_or_else(|| refuse::not_found(id))
+    }
+    .await;
+    tx.abandon(found).await
 }
 
 /// After a refusal of a request with `allow_missing`: the vfolder, if somebody else has meanwhile done what was asked for.
@@ -104,11 +103,15 @@ pub async fn list(
     size: i64,
 ) -> Result<(Vec<Shown>, bool), Refusal> {
     filter.visible_to = visible_to(caller);
-    let mut tx = ctx.store.read("vfolder.list").await?;
-    let mut rows = vfolders::list(&mut tx, &filter, size + 1).await?;
-    let more = i64::try_from(rows.len()).is_ok_and(|n| n > size);
-    rows.truncate(usize::try_from(size).unwrap_or_default());
-    let mut shown = show(&mut tx, rows).await?;
+    let mut tx = ctx.store.snapshot("vfolder.list").await?;
+    let found = async {
+        let mut rows = vfolders::list(&mut tx, &filter, size + 1).await?;
+        let more = i64::try_from(rows.len()).is_ok_and(|n| n > size);
+        rows.truncate(usize::try_from(size).unwrap_or_default());
+        Ok::<_, Refusal>((show(&mut tx, rows).await?, more))
+    }
+    .await;
+    let (mut shown, more) = tx.abandon(found).await?;
     // MOUNTED whose mounts have all expired is shown as READY, and is not what was asked for.
     shown.retain(|s| filter.statuses.is_empty() || filter.statuses.contains(&s.row.status));
     Ok((shown, more))

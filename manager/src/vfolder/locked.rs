@@ -17,6 +17,9 @@ pub struct Locked {
     pub backing: Backing,
     /// What the database's clock said once the lock was held.
     pub now: Timestamp,
+    /// The etag before mounts that had expired were swept: what it was when nobody had noted that yet, and what callers
+    /// have seen.
+    etag_before: String,
 }
 
 impl Locked {
@@ -28,7 +31,12 @@ impl Locked {
         };
         let now = tx.now().await?;
         let backing = vfolders::backing(tx, id, now).await?;
-        let mut locked = Self { row, backing, now };
+        let mut locked = Self {
+            etag_before: row.etag(),
+            row,
+            backing,
+            now,
+        };
         let expired = mounts::expired_on(tx, id, now).await?;
         let count = expired.len();
         for (i, mount) in expired.into_iter().enumerate() {
@@ -70,7 +78,7 @@ impl Locked {
         if !warrant.admitted_in(locked.row.status, locked.backing.write_mounts) {
             return Err(refuse::status(tx, &locked.row, warrant, locked.now).await?);
         }
-        if !etag.is_empty() && etag != locked.row.etag() {
+        if !["", &locked.etag_before, &locked.row.etag()].contains(&etag) {
             return Err(Refusal::new(
                 Reason::EtagMismatch,
                 "the vfolder has changed since you read it; read it again, and repeat the request with the new etag if it still makes sense",
@@ -78,6 +86,26 @@ impl Locked {
             .with_metadata("etag", locked.row.etag()));
         }
         Ok(locked)
+    }
+
+    /// Raises the epoch of a vfolder in ERROR: once its storage-proxy has heard of it, no operation that was given up can
+    /// change the tree any more, and what is seen of it stays true.
+    pub async fn take_over(
+        &mut self,
+        tx: &mut Tx,
+        actor: &str,
+        action: &'static str,
+    ) -> Result<(), Refusal> {
+        let cause = Cause {
+            action,
+            actor: actor.to_owned(),
+            reason: "whoever held its tree holds it no more".into(),
+            ..Cause::default()
+        };
+        self.change(tx, Transition::TakeOver, Status::Error, cause, |row| {
+            row.epoch += 1;
+        })
+        .await
     }
 
     /// Moves the status to what backs it once a mount is gone.

@@ -9,6 +9,8 @@ pub mod clone;
 pub mod create;
 pub mod delete;
 pub mod explain;
+pub mod feed;
+pub mod fence;
 pub mod fields;
 pub mod list;
 pub mod locked;
@@ -17,6 +19,7 @@ pub mod refuse;
 pub mod replay;
 pub mod reset;
 pub mod restore;
+pub mod room;
 pub mod update;
 pub mod watch;
 

@@ -6,6 +6,7 @@ use vfolder_proto::storage::GetTreeUsageResponse;
 use super::{
     Cause, Locked,
     clone::{Estimate, estimate},
+    room,
 };
 use crate::{
     context::Context,
@@ -32,7 +33,7 @@ pub async fn purge(
 ) -> Result<Purged, Refusal> {
     let state = ctx.volumes.writable(volume).await?;
     let mut tx = ctx.store.begin("vfolder.purge").await?;
-    let done = begin(&mut tx, warrant, id, etag, "PurgeVFolder").await;
+    let done = begin(&mut tx, warrant, id, etag, "PurgeVFolder", Some(ctx)).await;
     let op = tx.finish_or_abandon(dry, done).await?;
     if !dry {
         return Ok(Purged::Begun(Box::new(op)));
@@ -51,13 +52,14 @@ pub async fn purge(
     Ok(Purged::Checked(Box::new(op), estimate))
 }
 
-/// The part that belongs in a transaction; the retention sweeper uses it too.
+/// The part that belongs in a transaction; the retention sweeper uses it too, without `limits` on the queue's length.
 pub async fn begin(
     tx: &mut Tx,
     warrant: &Warrant,
     id: Id,
     etag: &str,
     action: &'static str,
+    limits: Option<&Context>,
 ) -> Result<Operation, Refusal> {
     let mut locked = Locked::admit(tx, id, warrant, etag).await?;
     let mut op = Operation::new(Kind::Purge, id, None, &locked.row.volume, locked.now);
@@ -75,6 +77,10 @@ pub async fn begin(
         })
         .await?;
     op.epoch = locked.row.epoch;
+    op.owner = locked.row.owner().key();
+    if let Some(ctx) = limits {
+        room::in_queue(ctx, tx, &op).await?;
+    }
     operations::insert(tx, &op).await?;
     Ok(op)
 }

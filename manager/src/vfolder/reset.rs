@@ -2,11 +2,11 @@
 
 use vfolder_common::error::{Reason, Refusal};
 
-use super::{Cause, Locked, refuse};
+use super::{Cause, Locked, fence, refuse};
 use crate::{
     context::Context,
     model::{Caller, Status, Transition},
-    store::{Id, Tx, Vfolder, vfolders},
+    store::{Id, Tx, Vfolder, events, vfolders},
 };
 
 /// What was found and done.
@@ -28,37 +28,99 @@ pub async fn reset(
     reason: &str,
     dry: bool,
 ) -> Result<Reset, Refusal> {
-    let has_tree = ctx
-        .volumes
-        .owner(&seen.volume)?
-        .has_tree(&seen.volume, seen.id)
-        .await
-        .map_err(|e| e.into_refusal(&seen.volume))?;
-    let mut tx = ctx.store.begin("vfolder.reset").await?;
-    let done = in_transaction(&mut tx, caller, seen.id, seen.revision, has_tree, reason).await;
-    tx.finish_or_abandon(dry, done).await
+    let has_tree = has_tree_now(ctx, seen).await?;
+    let looked = Looked {
+        id: seen.id,
+        revision: seen.revision,
+        has_tree,
+    };
+    if !dry && seen.status == Status::Error {
+        // Whatever an operation that was given up may still do on the volume, it must not do to a vfolder in use: the
+        // row takes a new epoch, then the storage-proxy hears of it, and only then does the status change.
+        let row = take_over(ctx, caller, looked, reason).await?;
+        fence::tell_once(ctx, row.id, &row.volume, row.epoch, row.status).await?;
+        let has_tree = has_tree_now(ctx, seen).await?;
+        let looked = Looked {
+            revision: row.revision,
+            has_tree,
+            ..looked
+        };
+        return decide(ctx, caller, looked, reason, false).await;
+    }
+    decide(ctx, caller, looked, reason, dry).await
 }
 
-async fn in_transaction(
-    tx: &mut Tx,
-    caller: &Caller,
+/// What the volume said, and as of which revision of the row.
+#[derive(Clone, Copy)]
+struct Looked {
     id: Id,
     revision: i64,
     has_tree: bool,
+}
+
+async fn has_tree_now(ctx: &Context, seen: &Vfolder) -> Result<bool, Refusal> {
+    let volume = seen.volume.as_str();
+    let has_tree = ctx.volumes.owner(volume)?.has_tree(volume, seen.id).await;
+    has_tree.map_err(|e| e.into_refusal(volume))
+}
+
+/// Raises the epoch, if the reset would be done as things are.
+async fn take_over(
+    ctx: &Context,
+    caller: &Caller,
+    looked: Looked,
     reason: &str,
+) -> Result<Vfolder, Refusal> {
+    decide(ctx, caller, looked, reason, true).await?;
+    let mut tx = ctx.store.begin("vfolder.take_over").await?;
+    let done = async {
+        let mut locked = unchanged(&mut tx, looked).await?;
+        locked
+            .take_over(&mut tx, &caller.user, "ResetStatus")
+            .await?;
+        Ok::<_, Refusal>(locked.row)
+    }
+    .await;
+    tx.finish(done).await
+}
+
+async fn decide(
+    ctx: &Context,
+    caller: &Caller,
+    looked: Looked,
+    reason: &str,
+    dry: bool,
 ) -> Result<Reset, Refusal> {
-    let found = vfolders::lock(tx, id).await?;
-    let from = found.ok_or_else(|| refuse::not_found(id))?;
-    if from.revision != revision {
+    let mut tx = ctx.store.begin("vfolder.reset").await?;
+    let done = in_transaction(&mut tx, caller, looked, reason).await;
+    tx.finish_or_abandon(dry, done).await
+}
+
+/// The vfolder under its lock, if it is still as it was when its volume was looked at.
+async fn unchanged(tx: &mut Tx, looked: Looked) -> Result<Locked, Refusal> {
+    let found = vfolders::lock(tx, looked.id).await?;
+    let row = found.ok_or_else(|| refuse::not_found(looked.id))?;
+    if row.revision != looked.revision {
         return Err(Refusal::new(
             Reason::EtagMismatch,
             "the vfolder changed while its volume was looked at; look again",
         ));
     }
     // Sweeps expired mounts, which is all that a MOUNTED without a live mount needs.
-    let mut locked = Locked::take(tx, id)
-        .await?
-        .ok_or_else(|| refuse::not_found(id))?;
+    let locked = Locked::take(tx, looked.id).await?;
+    locked.ok_or_else(|| refuse::not_found(looked.id))
+}
+
+async fn in_transaction(
+    tx: &mut Tx,
+    caller: &Caller,
+    looked: Looked,
+    reason: &str,
+) -> Result<Reset, Refusal> {
+    let Looked { id, has_tree, .. } = looked;
+    let from = vfolders::get(tx, id).await?;
+    let mut locked = unchanged(tx, looked).await?;
+    let from = from.map_or(locked.row.status, |row| row.status);
     let tree = if has_tree { "a tree" } else { "no tree" };
     if locked.backing.has_operation() || locked.backing.mounts > 0 {
         return Err(Refusal::new(
@@ -75,6 +137,12 @@ async fn in_transaction(
         ));
     }
     let to = match (locked.row.status, has_tree) {
+        (Status::Error, true) if !events::was_ready(tx, id).await? => {
+            return Err(Refusal::new(
+                Reason::ResetUnsafe,
+                "its creation was given up, and nobody knows whether the tree that its volume has is whole: purge it",
+            ));
+        }
         (Status::Error, true) => Status::Ready,
         (Status::Error, false) => Status::Deleted,
         (Status::Ready | Status::Trashed, false) => {
@@ -104,10 +172,10 @@ async fn in_transaction(
     };
     let finding = format!(
         "the volume has {tree} of it, no operation and no mount is live: {}",
-        if to == from.status {
+        if to == from {
             format!("{to} is right")
         } else {
-            format!("{} should be {to}", from.status)
+            format!("{from} should be {to}")
         }
     );
     if locked.row.status == Status::Error {
@@ -131,7 +199,7 @@ async fn in_transaction(
     }
     Ok(Reset {
         row: locked.row,
-        from: from.status,
+        from,
         finding,
     })
 }

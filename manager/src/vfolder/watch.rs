@@ -19,12 +19,14 @@ const POLL: Duration = Duration::from_secs(1);
 /// The most events read at once.
 const BATCH: i64 = 256;
 
-/// The vfolder as it is, then each event with the vfolder as it then is. Ends when the record is removed, the caller
+/// The vfolder as it is, then each event with the vfolder as it then is; after an event that was heard of before, only
+/// the events that follow it. Ends when the record is removed, the caller
 /// may no longer see it, or the caller's token expires.
 pub fn watch(
     ctx: Context,
     caller: Caller,
     id: Id,
+    after: Option<i64>,
 ) -> impl Stream<Item = Result<(Shown, Option<Event>), Refusal>> + Send {
     // One message ahead: a slow watcher holds back the reading, and nothing is lost, since the history is the source.
     let (out, news) = mpsc::channel(1);
@@ -39,7 +41,7 @@ pub fn watch(
                 // An error means that the watcher is gone.
                 let _ = out.send(Err(refusal)).await;
             }
-            result = tell(&ctx, &caller, id, &out) => {
+            result = tell(&ctx, &caller, id, after, &out) => {
                 if let Err(refusal) = result {
                     // An error means that the watcher is gone.
                     let _ = out.send(Err(refusal)).await;
@@ -54,17 +56,22 @@ async fn tell(
     ctx: &Context,
     caller: &Caller,
     id: Id,
+    after: Option<i64>,
     out: &mpsc::Sender<Result<(Shown, Option<Event>), Refusal>>,
 ) -> Result<(), Refusal> {
     let mut hub = ctx.store.hub().listen();
     let first = get(ctx, caller, id).await?;
-    let mut seen = first.row.revision;
-    if out.send(Ok((first, None))).await.is_err() {
-        return Ok(());
-    }
+    let mut seen = match after {
+        Some(sequence) => sequence,
+        None => {
+            let seen = first.row.revision;
+            if out.send(Ok((first, None))).await.is_err() {
+                return Ok(());
+            }
+            seen
+        }
+    };
     loop {
-        // A timeout is a poll, not an error.
-        let _ = time::timeout(POLL, hub.heard(Change::Vfolder(id))).await;
         loop {
             let fresh =
                 events::list(&mut ctx.store.read("vfolder.watch").await?, id, seen, BATCH).await?;
@@ -83,5 +90,8 @@ async fn tell(
         if vfolders::get(&mut tx, id).await?.is_none() {
             return Ok(());
         }
+        drop(tx);
+        // A timeout is a poll, not an error.
+        let _ = time::timeout(POLL, hub.heard(Change::Vfolder(id))).await;
     }
 }

@@ -30,9 +30,7 @@ impl World {
     pub(crate) fn raise_fence(&mut self, p: Protocol, vfolder: u8, epoch: u8) {
         let fence = &mut self.disk.fences[usize::from(vfolder)];
         *fence = (*fence).max(epoch);
-        if !p.has(Piece::ClonesOutliveWriteFences) {
-            self.raise_read_fence(p, vfolder, epoch);
-        }
+        self.raise_read_fence(p, vfolder, epoch);
     }
 
     /// From now on who comes to copy by an older epoch is refused, and who does is cut.
@@ -262,12 +260,12 @@ impl World {
 
     /// An administrator's request looks at the disk.
     pub(crate) fn look(&mut self, p: Protocol, vfolder: u8, to_trash: bool) {
+        if p.has(Piece::FenceBeforeRepair) {
+            self.take_over(p, vfolder);
+        }
         let Some(seen) = self.row(vfolder) else {
             return;
         };
-        if p.has(Piece::FenceBeforeRepair) {
-            self.raise_fence(p, vfolder, seen.epoch + 1);
-        }
         self.repair = Some(Repair {
             vfolder,
             seen,

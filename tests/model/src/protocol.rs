@@ -9,10 +9,8 @@ pub enum Piece {
     SourceFence,
     /// Raising a fence waits until older holders have left the tree.
     Drain,
-    /// A clone is cut when a writer with a newer epoch enters its source, or the fence for readers of its source rises.
+    /// A clone is cut when a writer enters its source, or the fence of its source rises above it.
     SourceCut,
-    /// A clone is not cut when only the fence for writers rises: the clone next to it may have raised it.
-    ClonesOutliveWriteFences,
     /// Publishing checks the target's fence.
     PublishCheck,
     /// Fences outlive the process.
@@ -31,9 +29,9 @@ pub enum Piece {
     EpochAtPurge,
     /// FenceTree is sent, and answered, before a DeleteVFolder is.
     FenceAfterTrash,
-    /// Giving up a clone raises its source's epoch.
-    EpochAtGiveUp,
-    /// A vfolder leaves ERROR with a higher epoch, and its tree is fenced with that before the disk is looked at.
+    /// The epoch rises when a vfolder is CLONING no more.
+    EpochAfterClone,
+    /// Before a vfolder leaves ERROR its epoch rises, and its tree is fenced with that before the disk is looked at.
     FenceBeforeRepair,
     /// What a cancel finds published is not undone.
     LateCancel,
@@ -48,7 +46,6 @@ impl Piece {
         Self::SourceFence,
         Self::Drain,
         Self::SourceCut,
-        Self::ClonesOutliveWriteFences,
         Self::PublishCheck,
         Self::DurableFences,
         Self::DurableVerdict,
@@ -58,7 +55,7 @@ impl Piece {
         Self::EpochAtTrash,
         Self::EpochAtPurge,
         Self::FenceAfterTrash,
-        Self::EpochAtGiveUp,
+        Self::EpochAfterClone,
         Self::FenceBeforeRepair,
         Self::LateCancel,
         Self::CommitBeforeForget,

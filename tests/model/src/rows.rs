@@ -4,6 +4,7 @@ use vfolder_manager::model::{
     Access, Backing, Kind, State, Status, Transition,
     admission::{self, Conditions},
     settle,
+    transition::raises_epoch,
 };
 
 use crate::{
@@ -48,23 +49,17 @@ impl World {
         let Some(row) = self.row(vfolder) else {
             return self.blame("a row changes that doesn't exist");
         };
-        // An operation given up leaves its target in ERROR; until the table has the way there, it is said here.
-        let given_up = (row.status, to) == (Status::Creating, Status::Error)
-            && Transition::ALL
-                .iter()
-                .all(|t| !t.allows(Some(Status::Creating), Status::Error));
-        if !transition.allows(Some(row.status), to) && !given_up {
+        if !transition.allows(Some(row.status), to) {
             return self.blame("a transition that the table doesn't have");
         }
-        let rises = row.status != to
-            && match (row.status, to) {
-                (Status::Error, _) => p.has(Piece::FenceBeforeRepair) || to == Status::Trashed,
-                (_, Status::Cloning) => p.has(Piece::EpochAtClone),
-                (_, Status::Trashed) => p.has(Piece::EpochAtTrash),
-                (_, Status::Deleting) => p.has(Piece::EpochAtPurge),
-                (from, Status::Deleted) => from == Status::Creating,
-                (_, to) => to == Status::Performing,
-            };
+        let left_out = match (row.status, to) {
+            (Status::Cloning, _) => Some(Piece::EpochAfterClone),
+            (_, Status::Cloning) => Some(Piece::EpochAtClone),
+            (_, Status::Trashed) => Some(Piece::EpochAtTrash),
+            (_, Status::Deleting) => Some(Piece::EpochAtPurge),
+            _ => None,
+        };
+        let rises = raises_epoch(row.status, to) && left_out.is_none_or(|piece| p.has(piece));
         self.rows[usize::from(vfolder)] = Some(Row {
             status: to,
             epoch: row.epoch + u8::from(rises),
@@ -203,6 +198,16 @@ impl World {
         }
     }
 
+    /// What comes before a repair: the row has a new epoch, then the storage-proxy hears of it.
+    pub(crate) fn take_over(&mut self, p: Protocol, vfolder: u8) {
+        self.change(p, vfolder, Transition::TakeOver, Status::Error);
+        if let Some(row) = &mut self.rows[usize::from(vfolder)] {
+            row.epoch += 1;
+            let epoch = row.epoch;
+            self.raise_fence(p, vfolder, epoch);
+        }
+    }
+
     /// The end of an operation: its outcome and both vfolders' statuses.
     pub(crate) fn finish(&mut self, p: Protocol, operation: u8, end: End) {
         let state = match end {
@@ -228,19 +233,9 @@ impl World {
         let op = *self.operation(operation);
         let transition = match op.kind {
             Kind::Purge => Transition::PurgeFail,
-            Kind::Create | Kind::Clone => Transition::ALL
-                .iter()
-                .copied()
-                .find(|t| t.allows(Some(Status::Creating), Status::Error))
-                .unwrap_or(Transition::CreationUndone),
+            Kind::Create | Kind::Clone => Transition::CreationLost,
         };
         self.end(p, operation, State::Failed, transition, Status::Error);
-        if let Some(source) = op.source
-            && p.has(Piece::EpochAtGiveUp)
-            && let Some(row) = &mut self.rows[usize::from(source)]
-        {
-            row.epoch += 1;
-        }
     }
 
     fn end(

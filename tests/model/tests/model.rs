@@ -71,14 +71,9 @@ const NEEDED: &[(Piece, Scenario, &str)] = &[
         "a write lands in a tree that is being copied",
     ),
     (
-        Piece::EpochAtGiveUp,
+        Piece::EpochAfterClone,
         Scenario::CLONE_GIVEN_UP,
         "a write lands in a tree that is being copied",
-    ),
-    (
-        Piece::ClonesOutliveWriteFences,
-        Scenario::CLONES_GIVEN_UP,
-        "an operation fails for no reason of its own",
     ),
     (
         Piece::PublishCheck,

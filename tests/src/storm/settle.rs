@@ -115,7 +115,7 @@ pub async fn settle(shared: &Shared, violations: &mut Vec<Violation>) -> Result<
         let (vfolders, rest) = read(&admin)
             .await
             .map_err(|e| format!("after the storm: {e}"))?;
-        if vfolders == rest.vfolders {
+        if vfolders == rest.vfolders && is_written(&rest) {
             let end = world.clock.now();
             return Ok(Rest {
                 start: begin,
@@ -127,6 +127,21 @@ pub async fn settle(shared: &Shared, violations: &mut Vec<Violation>) -> Result<
         time::sleep(LOOK).await;
     }
     Err("after the storm the vfolders do not stop changing".into())
+}
+
+/// Each vfolder is shown as its last event left it: no mount has lapsed without its end being written.
+fn is_written(rest: &Rest) -> bool {
+    rest.vfolders.iter().all(|vfolder| {
+        let events = vfolder
+            .id
+            .parse()
+            .ok()
+            .and_then(|id: Uuid| rest.events.get(&id));
+        let last = events.and_then(|events| events.last());
+        last.is_some_and(|last| {
+            last.to_status() == vfolder.status() || last.to_status() != VFolderStatus::Mounted
+        })
+    })
 }
 
 /// Everything, with the vfolders as they were before.

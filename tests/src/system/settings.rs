@@ -24,6 +24,8 @@ pub struct Settings {
     pub mount_ttl: String,
     /// How many tasks a volume runs at once.
     pub max_tasks: u32,
+    /// Added to the manager's `[operations]`.
+    pub operations: String,
     /// Added to the manager's `[auth]`.
     pub auth: String,
     /// Log filter of both.
@@ -62,6 +64,7 @@ impl Default for Settings {
             retention: "30d".into(),
             mount_ttl: "60s".into(),
             max_tasks: 4,
+            operations: String::new(),
             auth: String::new(),
             log: "info".into(),
             storage_tls: None,
@@ -114,6 +117,7 @@ impl Settings {
             tick,
             retention,
             mount_ttl,
+            operations,
             auth,
             log,
             manager_tls,
@@ -152,6 +156,7 @@ default_ttl = "{mount_ttl}"
 [operations]
 lease = "{lease}"
 tick = "{tick}"
+{operations}
 {tls}"#,
             caller_secret.display(),
             storage_secret.display(),

@@ -7,7 +7,8 @@ use vfolder_proto::{
     },
     v1::{
         GetVolumeRequest, ListEventsRequest, ListMountsRequest, ListVFoldersRequest,
-        ListVolumesRequest, OperationServiceWatchRequest, Owner,
+        ListVolumesRequest, OperationServiceWatchRequest, Owner, PauseVolumeRequest,
+        ResumeVolumeRequest, VFolderServiceWatchRequest, WatchVFoldersRequest,
     },
 };
 
@@ -73,6 +74,47 @@ pub(super) fn lists(list: &mut List, id: &str) {
         GetVolumeRequest::default(),
         &["volume"],
     );
+    list.add(
+        "vfolder.v1.VolumeService/PauseVolume",
+        "no name",
+        PauseVolumeRequest::default(),
+        &["volume"],
+    );
+    let pause = PauseVolumeRequest {
+        volume: "local".into(),
+        reason: "x".repeat(5_000),
+    };
+    list.add(
+        "vfolder.v1.VolumeService/PauseVolume",
+        "a reason without an end",
+        pause,
+        &["reason"],
+    );
+    list.add(
+        "vfolder.v1.VolumeService/ResumeVolume",
+        "no name",
+        ResumeVolumeRequest::default(),
+        &["volume"],
+    );
+    let watch = VFolderServiceWatchRequest {
+        vfolder_id: id.into(),
+        after_sequence: -1,
+    };
+    list.add(
+        "vfolder.v1.VFolderService/Watch",
+        "a sequence that is none",
+        watch,
+        &["after_sequence"],
+    );
+    for token in [GARBAGE, "00000000", "deadbeef00"] {
+        let resume_token = token.to_owned();
+        list.add(
+            "vfolder.v1.VFolderService/WatchVFolders",
+            "a token that is none",
+            WatchVFoldersRequest { resume_token },
+            &["resume_token"],
+        );
+    }
 }
 
 pub(super) fn operations(list: &mut List) {

@@ -256,6 +256,7 @@ impl World {
     pub async fn watch(&mut self, v: usize) {
         let request = VFolderServiceWatchRequest {
             vfolder_id: self.reference.vfolders[v].id.clone(),
+            ..VFolderServiceWatchRequest::default()
         };
         let before = self.reference.status(v);
         let asked = async |mut a: User| {

@@ -75,7 +75,7 @@ struct Search<'a> {
     best: Stuck,
 }
 
-fn order(story: &Story, events: &[VFolderEvent]) -> Result<(), Stuck> {
+fn order(story: &Story, events: &[VFolderEvent]) -> Result<(), Box<Stuck>> {
     let steps = story.steps.iter().enumerate();
     let sure: Vec<usize> = steps
         .filter(|(_, step)| step.sure)
@@ -111,7 +111,7 @@ fn order(story: &Story, events: &[VFolderEvent]) -> Result<(), Stuck> {
     if search.run() {
         Ok(())
     } else {
-        Err(search.best)
+        Err(Box::new(search.best))
     }
 }
 

@@ -111,6 +111,9 @@ pub(super) struct State {
     pub(super) status: Option<VFolderStatus>,
     pub(super) name: String,
     pub(super) revision: i64,
+    /// How many of its last changes were ends of lapsed mounts: a transaction that notes them compares the etag with the
+    /// revision before.
+    pub(super) lapses: i64,
     /// Clones of it that run.
     pub(super) clones: Vec<Uuid>,
     /// Mounts, and whether they write.
@@ -126,6 +129,7 @@ impl State {
             status: None,
             name: String::new(),
             revision: 0,
+            lapses: 0,
             clones: Vec::new(),
             mounts: BTreeMap::new(),
         }
@@ -145,7 +149,8 @@ impl State {
             (None, _) | (_, What::Begin { .. }) => return None,
             (Some(status), _) => status,
         };
-        let etag_fits = |etag: &Option<i64>| etag.is_none_or(|etag| etag == self.revision);
+        let fitting = self.revision - self.lapses..=self.revision;
+        let etag_fits = |etag: &Option<i64>| etag.is_none_or(|etag| fitting.contains(&etag));
         let mut next = self.clone();
         match what {
             What::Made { whole } => {
@@ -207,6 +212,10 @@ impl State {
             _ => return None,
         }
         next.revision += 1;
+        next.lapses = match what {
+            What::Expire { .. } => self.lapses + 1,
+            _ => 0,
+        };
         result
             .is_none_or(|told| told == next.revision)
             .then_some(next)
@@ -227,10 +236,8 @@ impl State {
             What::RefuseStatus { access, status } => {
                 is(*status) && (*status == Mounted || !self.admits(*access, *status))
             }
-            // The transaction that refuses may have been about to note that a mount has lapsed, and compares with the
-            // revision that this would have made. The one leniency here: nothing has changed since the caller read.
             What::RefuseEtag { access, etag } => {
-                (*etag != self.revision || unnoticed) && self.admits_somehow(*access, unnoticed)
+                *etag != self.revision && self.admits_somehow(*access, unnoticed)
             }
             What::Admit { access } => self.admits_somehow(*access, unnoticed),
             What::Absent => self.status.is_none(),

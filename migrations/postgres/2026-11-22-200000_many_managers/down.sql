@@ -1,0 +1,13 @@
+DROP TABLE feed;
+DROP INDEX events_unplaced;
+DROP INDEX events_position;
+ALTER TABLE events DROP COLUMN position;
+DROP TABLE volumes;
+DROP INDEX vfolders_unfenced;
+ALTER TABLE vfolders DROP COLUMN fenced_epoch;
+DROP INDEX operations_running;
+DROP INDEX operations_queue;
+ALTER TABLE operations DROP COLUMN failing_since;
+ALTER TABLE operations DROP COLUMN lease_time;
+ALTER TABLE operations DROP COLUMN source_epoch;
+ALTER TABLE operations DROP COLUMN owner;
