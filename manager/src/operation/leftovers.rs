@@ -16,7 +16,7 @@ use crate::{
 /// How long one volume may take to be cleared.
 const VOLUME_PATIENCE: Duration = Duration::from_secs(60);
 
-/// Clears the volumes until told to stop. Apart from [`sweep`], because a volume that hangs must not keep the rest from
+/// Clears the volumes until told to stop. Apart from the sweeper, because a volume that hangs must not keep the rest from
 /// its turn.
 pub async fn clear_volumes(ctx: Context, stop: CancellationToken) {
     loop {
