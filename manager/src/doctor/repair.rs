@@ -13,7 +13,7 @@ use crate::{
     context::Context,
     model::{Caller, Status, Transition, settle},
     operation::{leftovers, sweep},
-    store::{Id, Tx, inspect, vfolders},
+    store::{Id, Tx, inspect},
     vfolder::{Cause, Locked},
 };
 
@@ -93,13 +93,10 @@ pub async fn repair(ctx: &Context) -> Result<Vec<Repair>, Refusal> {
 /// Takes a status that ends by itself, but has nothing to end it, to one that a person can act on: ERROR, which claims
 /// nothing about the tree; or, for the source of clones, to what else backs it, since nobody was writing its tree.
 async fn unbacked(tx: &mut Tx, id: Id) -> Result<Option<(Status, Status)>, Refusal> {
-    let Some(row) = vfolders::lock(tx, id).await? else {
-        return Ok(None);
-    };
     let Some(mut locked) = Locked::take(tx, id).await? else {
         return Ok(None);
     };
-    let from = row.status;
+    let from = locked.row.status;
     if settle::is_backed(from, &locked.backing) {
         return Ok(None);
     }

@@ -65,7 +65,7 @@ async fn hear(url: &str, own: Id, hub: &Hub) -> Result<std::convert::Infallible,
         .map_err(|_| broken())?
         .map_err(|e| StoreError::unavailable("notify.connect", e))?;
     connection
-        .batch_execute("LISTEN vfolder")
+        .batch_execute(&format!("LISTEN {CHANNEL}"))
         .await
         .map_err(StoreError::of("notify.listen"))?;
     // Whatever was committed before was not heard.

@@ -58,10 +58,10 @@ impl Vfolder {
         self.owner_id = owner.id().into();
     }
 
-    /// The etag: the revision, quoted as an HTTP entity tag is.
+    /// The etag of its revision.
     #[must_use]
     pub fn etag(&self) -> String {
-        format!("\"{}\"", self.revision)
+        etag(self.revision)
     }
 
     /// What a caller may do with it. None: it is not visible.
@@ -69,6 +69,12 @@ impl Vfolder {
     pub fn permission(&self, caller: &Caller) -> Option<Permission> {
         caller.permission(&self.owner(), &self.creator, self.member_permission)
     }
+}
+
+/// The etag of a revision, quoted as an HTTP entity tag is.
+#[must_use]
+pub fn etag(revision: i64) -> String {
+    format!("\"{revision}\"")
 }
 
 /// Which vfolders to list.

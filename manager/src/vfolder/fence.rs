@@ -38,8 +38,8 @@ pub async fn can_tell(ctx: &Context, volume: &str) -> Result<(), Refusal> {
     }
 }
 
-/// Keeps every writer with an older epoch, and every reader where none is admitted, out of the tree of a vfolder whose row has been committed. What fails is left to
-/// the sweeper: the row says that it is still to be told.
+/// Keeps every writer with an older epoch, and every reader where none is admitted, out of the tree of a vfolder whose row
+/// has been committed. What fails is left to the sweeper: the row says that it is still to be told.
 pub async fn tell(ctx: &Context, row: &Vfolder) {
     for attempt in 1..=ATTEMPTS {
         match tell_once(ctx, row.id, &row.volume, row.epoch, row.status).await {

@@ -17,9 +17,10 @@ pub struct Locked {
     pub backing: Backing,
     /// What the database's clock said once the lock was held.
     pub now: Timestamp,
-    /// The etag before mounts that had expired were swept: what it was when nobody had noted that yet, and what callers
-    /// have seen.
-    etag_before: String,
+    /// The revision before mounts that had expired were swept: what callers have seen, since nobody had noted that yet.
+    pub seen_revision: i64,
+    /// The status before that.
+    pub seen_status: Status,
 }
 
 impl Locked {
@@ -32,7 +33,8 @@ impl Locked {
         let now = tx.now().await?;
         let backing = vfolders::backing(tx, id, now).await?;
         let mut locked = Self {
-            etag_before: row.etag(),
+            seen_revision: row.revision,
+            seen_status: row.status,
             row,
             backing,
             now,
@@ -78,7 +80,13 @@ impl Locked {
         if !warrant.admitted_in(locked.row.status, locked.backing.write_mounts) {
             return Err(refuse::status(tx, &locked.row, warrant, locked.now).await?);
         }
-        if !["", &locked.etag_before, &locked.row.etag()].contains(&etag) {
+        let fits = [
+            "",
+            &vfolders::etag(locked.seen_revision),
+            &locked.row.etag(),
+        ]
+        .contains(&etag);
+        if !fits {
             return Err(Refusal::new(
                 Reason::EtagMismatch,
                 "the vfolder has changed since you read it; read it again, and repeat the request with the new etag if it still makes sense",

@@ -6,7 +6,7 @@ use super::{Cause, Locked, fence, refuse};
 use crate::{
     context::Context,
     model::{Caller, Status, Transition},
-    store::{Id, Tx, Vfolder, events, vfolders},
+    store::{Id, Tx, Vfolder, events},
 };
 
 /// What was found and done.
@@ -98,17 +98,16 @@ async fn decide(
 
 /// The vfolder under its lock, if it is still as it was when its volume was looked at.
 async fn unchanged(tx: &mut Tx, looked: Looked) -> Result<Locked, Refusal> {
-    let found = vfolders::lock(tx, looked.id).await?;
-    let row = found.ok_or_else(|| refuse::not_found(looked.id))?;
-    if row.revision != looked.revision {
+    // Sweeps expired mounts, which is all that a MOUNTED without a live mount needs.
+    let locked = Locked::take(tx, looked.id).await?;
+    let locked = locked.ok_or_else(|| refuse::not_found(looked.id))?;
+    if locked.seen_revision != looked.revision {
         return Err(Refusal::new(
             Reason::EtagMismatch,
             "the vfolder changed while its volume was looked at; look again",
         ));
     }
-    // Sweeps expired mounts, which is all that a MOUNTED without a live mount needs.
-    let locked = Locked::take(tx, looked.id).await?;
-    locked.ok_or_else(|| refuse::not_found(looked.id))
+    Ok(locked)
 }
 
 async fn in_transaction(
@@ -118,9 +117,8 @@ async fn in_transaction(
     reason: &str,
 ) -> Result<Reset, Refusal> {
     let Looked { id, has_tree, .. } = looked;
-    let from = vfolders::get(tx, id).await?;
     let mut locked = unchanged(tx, looked).await?;
-    let from = from.map_or(locked.row.status, |row| row.status);
+    let from = locked.seen_status;
     let tree = if has_tree { "a tree" } else { "no tree" };
     if locked.backing.has_operation() || locked.backing.mounts > 0 {
         return Err(Refusal::new(
