@@ -1,4 +1,5 @@
-//! The engine on plain directory trees: clone, remove, count, list, make directories.
+//! The engine on plain directory trees: clone, remove, count, digest, list, make
+//! directories.
 //!
 //! It knows no volumes, no tasks and no gRPC, and it is synchronous: call it from threads that may block. Whoever calls
 //! shares a [`Control`] with it, to follow the work and to stop it.
@@ -13,6 +14,7 @@ pub mod attributes;
 pub mod clone;
 pub mod control;
 pub mod descent;
+pub mod digest;
 pub mod dirents;
 pub mod error;
 pub mod list;
@@ -26,6 +28,7 @@ pub mod usage;
 
 pub use clone::{CloneTarget, clone_tree};
 pub use control::{Control, Progress};
+pub use digest::TreeDigest;
 pub use error::{Fault, TreeError};
 pub use list::{Entry, Page};
 pub use meta::{FileKind, Meta};
