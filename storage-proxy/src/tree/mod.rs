@@ -1,5 +1,4 @@
-//! The engine on plain directory trees: clone, remove, count, digest, list, make
-//! directories.
+//! The engine on plain directory trees: clone, remove, count, digest, list, make directories.
 //!
 //! It knows no volumes, no tasks and no gRPC, and it is synchronous: call it from threads that may block. Whoever calls
 //! shares a [`Control`] with it, to follow the work and to stop it.
@@ -8,15 +7,15 @@
 //! * a directory is only ever reached from the tree's root handle, one component at a time, by opens that follow no
 //!   symlink and cross no mount ([`open`]); every other call takes such a handle and a single component;
 //! * nothing but directories and regular files is opened for reading, and never so that the open could block;
-//! * memory and descriptors do not grow with the width or depth of the tree ([`descent`]), names apart.
+//! * memory and descriptors do not grow with the width or depth of the tree ([`walk`]), names apart.
 
 pub mod attributes;
 pub mod clone;
 pub mod control;
-pub mod descent;
 pub mod digest;
 pub mod dirents;
 pub mod error;
+mod extents;
 pub mod list;
 pub mod meta;
 pub mod mkdir;
@@ -25,10 +24,11 @@ pub mod path;
 pub mod remove;
 pub mod root;
 pub mod usage;
+pub mod walk;
 
 pub use clone::{CloneTarget, clone_tree};
 pub use control::{Control, Progress};
-pub use digest::TreeDigest;
+pub use digest::{TreeDigest, digest};
 pub use error::{Fault, TreeError};
 pub use list::{Entry, Page};
 pub use meta::{FileKind, Meta};
@@ -36,3 +36,4 @@ pub use path::{PathError, RelativePath};
 pub use remove::remove_tree;
 pub use root::TreeRoot;
 pub use usage::{Usage, usage};
+pub use walk::Workers;

@@ -8,7 +8,7 @@ use super::{Interrupted, Job, Record, Step};
 use crate::{
     faults::pass,
     task::{Failure, FailureKind, Guard, Stay, lane::Long, spec::Totals},
-    tree::{CloneTarget, Control, Progress, clone_tree, usage},
+    tree::{CloneTarget, Control, Progress, Workers, clone_tree, usage},
     volume::{Fence, Staging},
 };
 
@@ -116,7 +116,7 @@ impl Job<'_> {
             // The totals only serve the progress: whatever keeps them from being known, the copy
             // will meet too.
             let count = || {
-                if let Ok(all) = usage(source.as_fd(), &scan)
+                if let Ok(all) = usage(source.as_fd(), Workers::ONE, &scan)
                     && !all.approximate
                 {
                     control.set_totals(all.entries, all.bytes);
@@ -126,7 +126,7 @@ impl Job<'_> {
             if let Err(error) = counting.spawn_scoped(scope, count) {
                 tracing::warn!(operation = %self.operation, %error, "no thread to count what is to be copied");
             }
-            let cloned = clone_tree(source.as_fd(), target, control);
+            let cloned = clone_tree(source.as_fd(), target, Workers::all_cores(), control);
             scan.stop();
             cloned
         })

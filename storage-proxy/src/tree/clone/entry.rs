@@ -35,27 +35,14 @@ pub enum Copied {
 }
 
 /// Copies entries; holds the buffers and what the filesystems have refused.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct EntryCopier {
     /// Copies attributes.
     pub attributes: AttributeCopier,
     content: ContentCopier,
-    links: Links,
 }
 
 impl EntryCopier {
-    pub fn new(links: Links) -> Self {
-        Self {
-            attributes: AttributeCopier::default(),
-            content: ContentCopier::default(),
-            links,
-        }
-    }
-
-    pub fn finish(self) -> Result<(), Fault> {
-        self.links.forget()
-    }
-
     /// Copies the entry `name` of `from` into `to`. `hint` is what the directory said that it is; what it really is is
     /// decided on an open handle, and looked up again if a writer changed it in between.
     pub fn copy(
@@ -64,6 +51,7 @@ impl EntryCopier {
         to: BorrowedFd<'_>,
         name: &CStr,
         mut hint: FileKind,
+        links: &Links,
         control: &Control,
     ) -> Result<Copied, Fault> {
         for _ in 0..PATIENCE {
@@ -72,11 +60,11 @@ impl EntryCopier {
                     .map(Copied::Directory)
                     .map_err(looking("open")),
                 FileKind::Regular => self
-                    .copy_regular(from, to, name, control)
+                    .copy_regular(from, to, name, links, control)
                     .map(|()| Copied::Done),
                 FileKind::Unknown => Err(Fault::Changed),
                 _ => self
-                    .copy_special(from, to, name, hint)
+                    .copy_special(from, to, name, hint, links)
                     .map(|()| Copied::Done),
             };
             match copied {
@@ -96,10 +84,12 @@ impl EntryCopier {
         from: BorrowedFd<'_>,
         to: BorrowedFd<'_>,
         name: &CStr,
+        links: &Links,
         control: &Control,
     ) -> Result<(), Fault> {
         let (source, meta) = open_regular(from, name, control)?;
-        if self.links.link_known(&meta, to, name)? {
+        let _turn = links.turn(&meta);
+        if links.link_known(&meta, to, name)? {
             return Ok(());
         }
         let flags =
@@ -111,7 +101,7 @@ impl EntryCopier {
         self.content.copy(&source, &target, &meta, control)?;
         self.attributes
             .copy_open(Some(source.as_fd()), target.as_fd(), &meta)?;
-        self.links.remember(&meta, to, name)
+        links.remember(&meta, to, name)
     }
 
     fn copy_special(
@@ -120,13 +110,15 @@ impl EntryCopier {
         to: BorrowedFd<'_>,
         name: &CStr,
         hint: FileKind,
+        links: &Links,
     ) -> Result<(), Fault> {
         let meta =
             Meta::from(statat(from, name, AtFlags::SYMLINK_NOFOLLOW).map_err(looking("fstatat"))?);
         if meta.kind != hint {
             return Err(Fault::Changed);
         }
-        if self.links.link_known(&meta, to, name)? {
+        let _turn = links.turn(&meta);
+        if links.link_known(&meta, to, name)? {
             return Ok(());
         }
         let made = match meta.kind {
@@ -156,6 +148,6 @@ impl EntryCopier {
             let _ = unlinkat(to, name, AtFlags::empty());
             return Err(fault);
         }
-        self.links.remember(&meta, to, name)
+        links.remember(&meta, to, name)
     }
 }

@@ -1,14 +1,14 @@
-//! The way through the source: depth first, one batch of a directory at a time, directories finished after their last
-//! child.
+//! The way through the source, directories finished after all that is in them.
 
 use std::{
-    ffi::{CStr, CString},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    ffi::CStr,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::Path,
+    sync::Arc,
 };
 
 use rustix::{
-    fs::{Mode, SeekFrom, fstat, mkdirat, seek},
+    fs::{Mode, fstat, mkdirat},
     io::Errno,
 };
 
@@ -19,11 +19,10 @@ use super::{
 use crate::{
     faults::at,
     tree::{
-        Control, Fault, FileKind, Meta, TreeError,
-        descent::{Descent, duplicate},
-        dirents::Dirents,
+        Control, Fault, FileKind, Meta, TreeError, Workers,
         error::{looking, system},
         open::open_directory,
+        walk::{Dir, Entered, Found, Leave, Place, Visitor, walk},
     },
 };
 
@@ -46,203 +45,133 @@ pub struct CloneTarget<'a> {
 pub fn clone_tree(
     source: BorrowedFd<'_>,
     target: CloneTarget<'_>,
+    workers: Workers,
     control: &Control,
 ) -> Result<(), TreeError> {
     let at_root = |fault| TreeError::new(fault, Vec::new());
     if !Path::new("/proc/self/fd").exists() {
         return Err(at_root(Fault::NoProc));
     }
-    let links = duplicate(target.links)
-        .map_err(system("dup"))
-        .map_err(at_root)?;
-    mkdirat(target.parent, target.name, Mode::RWXU)
-        .map_err(system("mkdirat"))
-        .map_err(at_root)?;
-    let made = open_directory(target.parent, target.name)
-        .map_err(system("open"))
-        .map_err(at_root)?;
-    let source = open_directory(source, c".")
-        .map_err(system("open"))
-        .map_err(at_root)?;
-    let mut walk = Walk {
-        source: Descent::new(source),
-        target: Descent::new(made),
-        frames: Vec::new(),
-        copier: EntryCopier::new(Links::new(links)),
-        dirents: Dirents::default(),
+    let clone = Clone {
+        links: Links::new(target.links).map_err(at_root)?,
         control,
     };
-    walk.run()?;
-    walk.copier.finish().map_err(at_root)
+    let root = clone.root(source, &target).map_err(at_root)?;
+    walk(&clone, root, workers, control)?;
+    clone.links.forget().map_err(at_root)
 }
 
-struct Walk<'a> {
-    source: Descent,
-    target: Descent,
-    frames: Vec<Frame>,
-    copier: EntryCopier,
-    dirents: Dirents,
+struct Clone<'a> {
+    links: Links,
     control: &'a Control,
 }
 
-/// A directory that is being copied.
-struct Frame {
-    /// As it was before anything was read: reading changes the access time.
-    meta: Meta,
-    /// Directories of the last batch, yet to be entered.
-    pending: Vec<CString>,
-    reading: Reading,
+/// The copy of a directory.
+#[derive(Debug)]
+struct Target {
+    place: Arc<Place>,
 }
 
-enum Reading {
-    /// From where the handle stands.
-    On,
-    /// From here: other directories were visited since, and the handle may be a new one.
-    From(u64),
-    Finished,
+impl Clone<'_> {
+    fn root(
+        &self,
+        source: BorrowedFd<'_>,
+        target: &CloneTarget<'_>,
+    ) -> Result<Entered<Target>, Fault> {
+        let source = open_directory(source, c".").map_err(system("open"))?;
+        let meta = describe(&source)?;
+        mkdirat(target.parent, target.name, Mode::RWXU).map_err(system("mkdirat"))?;
+        let made = open_directory(target.parent, target.name).map_err(system("open"))?;
+        Ok(Entered {
+            directory: source,
+            meta,
+            data: Target {
+                place: Place::root(made).map_err(system("fstat"))?,
+            },
+        })
+    }
 }
 
-impl Walk<'_> {
-    fn run(&mut self) -> Result<(), TreeError> {
-        let root = self
-            .source
-            .current()
-            .and_then(|directory| describe(directory));
-        let root = root.map_err(|fault| self.error(fault, c""))?;
-        self.frames.push(Frame::new(root));
-        while let Some(frame) = self.frames.last_mut() {
-            self.control
-                .check()
-                .map_err(|fault| TreeError::new(fault, Vec::new()))?;
-            if let Some(name) = frame.pending.pop() {
-                match self.descend(&name) {
-                    Ok(()) | Err(Fault::Gone) => {}
-                    Err(fault) => return Err(self.error(fault, &name)),
-                }
-            } else if matches!(frame.reading, Reading::Finished) {
-                self.complete().map_err(|fault| self.error(fault, c""))?;
-            } else {
-                self.read_batch()
-                    .map_err(|(fault, name)| self.error(fault, &name))?;
-            }
-        }
-        Ok(())
-    }
+impl Visitor for Clone<'_> {
+    type Worker = EntryCopier;
+    type Data = Target;
 
-    fn error(&self, fault: Fault, name: &CStr) -> TreeError {
-        TreeError::new(fault, self.source.path_of(name))
-    }
-
-    /// Copies what is no directory in the next batch of the current one, and notes the directories.
-    fn read_batch(&mut self) -> Result<(), (Fault, CString)> {
-        let here = |fault| (fault, CString::default());
-        let Some(frame) = self.frames.last_mut() else {
-            return Ok(());
-        };
-        let from = match self.source.current() {
-            // Removed while we were further down: it has no more entries.
-            Err(Fault::Gone) => {
-                frame.reading = Reading::Finished;
-                return Ok(());
-            }
-            done => done.map_err(here)?,
-        };
-        let to = self.target.current().map_err(here)?;
-        if let Reading::From(position) = frame.reading {
-            seek(from, SeekFrom::Start(position))
-                .map_err(system("lseek"))
-                .map_err(here)?;
-        }
-        let (copier, control, pending) = (&mut self.copier, self.control, &mut frame.pending);
-        let position = self.dirents.batch(from, |name, kind| {
-            control.check()?;
-            at("clone.copying").map_err(system("write"))?;
-            if kind == FileKind::Directory {
-                pending.push(name.to_owned());
-                return Ok(());
-            }
-            match copier.copy(from, to, name, kind, control) {
-                Ok(Copied::Done) => control.entry_done(),
-                Ok(Copied::Directory(_)) => pending.push(name.to_owned()),
-                Err(Fault::Gone) => {}
-                Err(fault) => return Err(fault),
-            }
-            Ok(())
-        })?;
-        frame.reading = match position {
-            None => Reading::Finished,
-            Some(_) if frame.pending.is_empty() => Reading::On,
-            Some(position) => Reading::From(position),
-        };
-        Ok(())
+    fn worker(&self) -> EntryCopier {
+        EntryCopier::default()
     }
 
     /// Makes the copy of the directory `name` and goes into both.
-    fn descend(&mut self, name: &CStr) -> Result<(), Fault> {
-        let (from, to) = (self.source.current()?, self.target.current()?);
-        let source = match self
-            .copier
-            .copy(from, to, name, FileKind::Directory, self.control)?
-        {
+    fn enter(
+        &self,
+        copier: &mut EntryCopier,
+        parent: &Dir<Target>,
+        handle: BorrowedFd<'_>,
+        name: &CStr,
+    ) -> Result<Option<Entered<Target>>, Fault> {
+        at("clone.copying").map_err(system("write"))?;
+        let to = parent.data.place.open()?;
+        let hint = FileKind::Directory;
+        let copied = copier.copy(handle, to.as_fd(), name, hint, &self.links, self.control)?;
+        let source = match copied {
             Copied::Done => {
                 self.control.entry_done();
-                return Ok(());
+                return Ok(None);
             }
             Copied::Directory(source) => source,
         };
-        match mkdirat(to, name, Mode::RWXU) {
+        let meta = describe(&source)?;
+        match mkdirat(&to, name, Mode::RWXU) {
             // A directory that a writer changes may show a name twice.
-            Err(Errno::EXIST) => return Ok(()),
+            Err(Errno::EXIST) => return Ok(None),
             done => done.map_err(system("mkdirat"))?,
         }
-        let target = open_directory(to, name).map_err(system("open"))?;
-        let meta = describe(source.as_fd())?;
-        self.enter(name, source, target, meta)
-    }
-
-    fn enter(
-        &mut self,
-        name: &CStr,
-        source: OwnedFd,
-        target: OwnedFd,
-        meta: Meta,
-    ) -> Result<(), Fault> {
-        self.source.enter(name.to_owned(), source)?;
-        self.target.enter(name.to_owned(), target)?;
-        self.frames.push(Frame::new(meta));
-        Ok(())
-    }
-
-    /// Nothing will be made in the current directory any more: it gets its owner, mode and times.
-    fn complete(&mut self) -> Result<(), Fault> {
-        if let Some(frame) = self.frames.pop() {
-            let source = match self.source.current() {
-                // Removed meanwhile.
-                Err(Fault::Gone) => None,
-                found => Some(found?),
-            };
-            let target = self.target.current()?;
-            self.copier
-                .attributes
-                .copy_open(source, target, &frame.meta)?;
-            self.control.entry_done();
-        }
-        self.source.leave();
-        self.target.leave();
-        Ok(())
-    }
-}
-
-impl Frame {
-    fn new(meta: Meta) -> Self {
-        Self {
+        let made = open_directory(&to, name).map_err(system("open"))?;
+        let id = describe(&made)?.id;
+        Ok(Some(Entered {
+            directory: source,
             meta,
-            pending: Vec::new(),
-            reading: Reading::On,
+            data: Target {
+                place: parent.data.place.child(name, id, made),
+            },
+        }))
+    }
+
+    fn entry(
+        &self,
+        copier: &mut EntryCopier,
+        dir: &Dir<Target>,
+        handle: BorrowedFd<'_>,
+        name: &CStr,
+        hint: FileKind,
+    ) -> Result<Found, Fault> {
+        at("clone.copying").map_err(system("write"))?;
+        let to = dir.data.place.open()?;
+        match copier.copy(handle, to.as_fd(), name, hint, &self.links, self.control)? {
+            Copied::Directory(_) => Ok(Found::Directory),
+            Copied::Done => {
+                self.control.entry_done();
+                Ok(Found::Done)
+            }
         }
+    }
+
+    /// Nothing will be made in the directory any more: it gets its owner, mode and times.
+    fn leave(&self, copier: &mut EntryCopier, dir: &Dir<Target>) -> Result<Leave, Fault> {
+        let source = match dir.place.open() {
+            // Removed meanwhile.
+            Err(Fault::Gone) => None,
+            found => Some(found?),
+        };
+        let target = dir.data.place.open()?;
+        let source = source.as_ref().map(|source| source.as_fd());
+        copier
+            .attributes
+            .copy_open(source, target.as_fd(), &dir.meta)?;
+        self.control.entry_done();
+        Ok(Leave::Done)
     }
 }
 
-fn describe(directory: BorrowedFd<'_>) -> Result<Meta, Fault> {
+fn describe(directory: &OwnedFd) -> Result<Meta, Fault> {
     fstat(directory).map(Meta::from).map_err(looking("fstat"))
 }

@@ -131,7 +131,7 @@ impl<'a> Links<'a> {
 
     /// Adds each inode to the sum, its body and then its names, ascending by their digests. An inode of which only names
     /// are noted has vanished, and is left out.
-    pub fn sum_up(mut self, sum: &mut Sum) -> Result<Linked, Fault> {
+    pub fn sum_up(&mut self, sum: &mut Sum) -> Result<Linked, Fault> {
         let mut linked = Linked::default();
         let mut group = None;
         let mut last = None;

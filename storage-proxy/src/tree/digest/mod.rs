@@ -7,9 +7,11 @@
 
 mod content;
 mod domain;
+mod file;
 mod lattice;
 mod links;
 mod record;
+mod walk;
 mod worker;
 
 use std::fmt;
@@ -18,6 +20,7 @@ pub use self::{
     content::ContentHasher,
     links::Scratch,
     record::{Body, PathDigest},
+    walk::digest,
     worker::{DigestWorker, Digester},
 };
 

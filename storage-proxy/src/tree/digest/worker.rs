@@ -59,7 +59,7 @@ impl<'a> Digester<'a> {
     /// # Errors
     /// Those of the scratch file.
     pub fn finish(
-        self,
+        &self,
         workers: impl IntoIterator<Item = DigestWorker>,
     ) -> Result<TreeDigest, Fault> {
         let mut all = DigestWorker::default();
@@ -68,10 +68,7 @@ impl<'a> Digester<'a> {
             all.entries += worker.entries;
             all.bytes += worker.bytes;
         }
-        let links = self.links.into_inner();
-        let linked = links
-            .unwrap_or_else(PoisonError::into_inner)
-            .sum_up(&mut all.sum)?;
+        let linked = self.links().sum_up(&mut all.sum)?;
         Ok(TreeDigest {
             digest: all.sum.digest(),
             entries: all.entries + linked.entries,
@@ -93,6 +90,12 @@ impl DigestWorker {
     /// The path of the entry `name` of the directory at `parent`.
     pub fn path(&mut self, parent: &PathDigest, name: &CStr) -> PathDigest {
         self.records.path(parent, name)
+    }
+
+    /// Another inode comes to hand: what was taken in of one that was not added is forgotten.
+    pub fn begin(&mut self) {
+        self.content.finish(0);
+        self.records.attributes();
     }
 
     /// Takes in an extended attribute of the inode at hand. They come by ascending name.
