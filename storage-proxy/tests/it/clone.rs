@@ -25,11 +25,11 @@ use crate::{
     support::{Dice, clone, is_root, remove},
 };
 
-fn chmod(path: &Path, mode: u32) {
+pub fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-fn chown(path: &Path, uid: u32, gid: u32) {
+pub fn chown(path: &Path, uid: u32, gid: u32) {
     if is_root() {
         let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
         chownat(CWD, path, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW).unwrap();
@@ -46,12 +46,12 @@ fn setxattr(path: &Path, name: &str, value: &[u8]) {
     }
 }
 
-fn mknod(path: &Path, kind: FileType, device: u64) {
+pub fn mknod(path: &Path, kind: FileType, device: u64) {
     mknodat(CWD, path, kind, Mode::from_raw_mode(0o640), device).unwrap();
 }
 
 /// Everything that Linux lets one put into a tree, as far as this user may.
-fn build(root: &Path) {
+pub fn build(root: &Path) {
     fs::create_dir(root).unwrap();
     let sub = |name: &str| {
         let path = root.join(name);
@@ -225,7 +225,7 @@ fn build(root: &Path) {
 }
 
 /// Different for each path, before and after 1970, with nanoseconds.
-fn set_times(root: &Path, paths: &[PathBuf]) {
+pub fn set_times(root: &Path, paths: &[PathBuf]) {
     for (number, path) in (0_i64..).zip(paths) {
         let times = Timestamps {
             last_access: Timespec {

@@ -11,6 +11,8 @@
 mod clone;
 mod crash;
 mod deep;
+mod digest;
+mod digest_reference;
 mod disk_faults;
 mod ending;
 mod fence;

@@ -136,7 +136,7 @@ fn data(path: &Path) -> Vec<(u64, u64)> {
     }
 }
 
-fn xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
+pub fn xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut names = vec![0; 65536];
     let length = match llistxattr(path, &mut names[..]) {
         Err(Errno::OPNOTSUPP) => 0,
