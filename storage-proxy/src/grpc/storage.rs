@@ -146,10 +146,15 @@ impl StorageService for Storage {
             fields.wrong("epoch", "must not be negative");
         }
         fields.finish()?;
-        let cancelled = self
-            .tasks
-            .cancel(operation, &request.volume, vfolder, request.epoch)
-            .await;
+        let (tasks, volume) = (&self.tasks, &request.volume);
+        let cancelled = match request.only_reads {
+            true => tasks.cancel_reading(operation, volume).await,
+            false => {
+                tasks
+                    .cancel(operation, volume, vfolder, request.epoch)
+                    .await
+            }
+        };
         let published = cancelled.map_err(|refused| refuse::by_tasks(&refused))?;
         Ok(Response::new(CancelTaskResponse { published }))
     }
@@ -314,11 +319,16 @@ fn read_task(request: RunTaskRequest) -> Result<(Uuid, TaskSpec), Refusal> {
                 source,
                 vfolder,
                 source_epoch: task.source_epoch,
+                receipt: task.receipt,
             })
         }
         Some(Task::PurgeTree(task)) => {
             let vfolder = read_id(&mut fields, "purge_tree.vfolder_id", &task.vfolder_id);
             Some(Work::Purge { vfolder })
+        }
+        Some(Task::VerifyTree(task)) => {
+            let vfolder = read_id(&mut fields, "verify_tree.vfolder_id", &task.vfolder_id);
+            Some(Work::Verify { vfolder })
         }
     };
     fields.finish()?;

@@ -22,7 +22,8 @@ mod work;
 
 pub use fence::{EnterError, Fences, Guard, OUTLIVES_ITS_TREE, PATIENCE, RaiseError, Stay};
 pub use lane::{LOOKS, VolumeConfig};
-pub use outcome::{Failure, FailureKind, Outcome};
+use outcome::Done;
+pub use outcome::{Failure, FailureKind, Outcome, Receipt};
 pub use registry::{Refused, Tasks};
 pub use running::{Attachment, End};
 pub use spec::{TaskSpec, Work};

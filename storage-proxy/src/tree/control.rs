@@ -1,6 +1,9 @@
 //! What a running piece of work shares with whoever watches it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+};
 
 use super::Fault;
 
@@ -24,11 +27,20 @@ pub struct Control {
     entries_total: AtomicU64,
     bytes_done: AtomicU64,
     bytes_total: AtomicU64,
-    stop: AtomicBool,
+    stop: Arc<AtomicBool>,
     halted: AtomicBool,
 }
 
 impl Control {
+    /// One that stops together with this one and counts for itself.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            stop: Arc::clone(&self.stop),
+            ..Self::default()
+        }
+    }
+
     /// Asks the work to stop; heard at the next entry or mebibyte.
     pub fn stop(&self) {
         self.stop.store(true, Relaxed);

@@ -26,7 +26,7 @@ pub mod root;
 pub mod usage;
 pub mod walk;
 
-pub use clone::{CloneTarget, clone_tree};
+pub use clone::{Checkpoint, CloneTarget, Cloned, Moment, Ongoing, clone_tree};
 pub use control::{Control, Progress};
 pub use digest::{TreeDigest, digest};
 pub use error::{Fault, TreeError};

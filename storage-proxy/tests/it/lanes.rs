@@ -106,6 +106,7 @@ async fn only_the_copy_waits_for_a_turn() {
                 source,
                 vfolder,
                 source_epoch: 1,
+                receipt: false,
             },
         )
     };
@@ -119,6 +120,7 @@ async fn only_the_copy_waits_for_a_turn() {
             source,
             vfolder: published,
             source_epoch: 1,
+            receipt: false,
         },
     ] {
         let quick = tasks.run(Uuid::now_v7(), spec("v", work)).unwrap();

@@ -36,4 +36,5 @@ mod stale_grant;
 mod support;
 mod tasks;
 mod vanish;
+mod verify;
 mod volume;

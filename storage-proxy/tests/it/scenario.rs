@@ -19,7 +19,7 @@ use vfolder_storage_proxy::{
     volume::tree_path,
 };
 
-use crate::{oracle, proxy::Proxy};
+use crate::{digest_reference, oracle, proxy::Proxy};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -74,6 +74,7 @@ impl Scenario {
                     source,
                     vfolder,
                     source_epoch: 1,
+                    receipt: true,
                 },
             };
             let record = serde_json::json!({ "spec": spec, "totals": null });
@@ -124,6 +125,7 @@ impl Scenario {
                     source_id: self.source.to_string(),
                     vfolder_id,
                     source_epoch: 1,
+                    receipt: true,
                 })
             }
         }
@@ -153,6 +155,7 @@ impl Scenario {
                     volume: "v".into(),
                     vfolder_id: self.vfolder.to_string(),
                     epoch: 1,
+                    only_reads: false,
                 });
                 let answer = proxy.storage().cancel_task(request).await?;
                 assert!(!answer.into_inner().published);
@@ -181,7 +184,9 @@ impl Scenario {
 
     /// After the last `drive`, which was answered, and perhaps yet another restart.
     pub async fn check(&self, proxy: &Proxy, what: &str) {
-        let failure = self.run(proxy).await.unwrap().failure;
+        let TaskOutcome {
+            failure, receipt, ..
+        } = self.run(proxy).await.unwrap();
         let reason = failure.map(|failure| failure.reason);
         let reason = reason.as_deref();
         let there = self.tree(self.vfolder).exists();
@@ -195,6 +200,9 @@ impl Scenario {
                     &oracle::describe(&self.tree(self.source)),
                     &oracle::describe(&self.tree(self.vfolder)),
                 );
+                let copy = digest_reference::read(&self.tree(self.vfolder));
+                let digest = digest_reference::digest(&copy);
+                assert_eq!(receipt.map(|r| r.digest), Some(digest), "{what}");
             }
             Kind::Purge => assert_eq!((reason, there), (None, false), "{what}"),
             Kind::Failing => {

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 use vfolder_storage_proxy::{
     task::{EnterError, Guard, Stay, TaskSpec, Tasks, VolumeConfig, Work},
-    tree::{CloneTarget, Control, TreeError, Workers, clone_tree, remove_tree},
+    tree::{CloneTarget, Control, Ongoing, TreeError, Workers, clone_tree, remove_tree},
     volume::{Holder, Volume, init, tree_path},
 };
 
@@ -45,8 +45,10 @@ pub fn clone(source: &Path, parent: &Path, name: &str, control: &Control) -> Res
         parent: target.as_fd(),
         name: &name,
         links: scratch.as_fd(),
+        resume: None,
+        ongoing: &Ongoing::default(),
     };
-    let cloned = clone_tree(source.as_fd(), target, workers(), control);
+    let cloned = clone_tree(source.as_fd(), target, workers(), control).map(drop);
     if cloned.is_ok() {
         assert_eq!(
             fs::read_dir(&links).unwrap().count(),

@@ -4,12 +4,14 @@ use std::{os::fd::AsFd as _, sync::Arc, thread};
 
 use uuid::Uuid;
 
-use super::{Interrupted, Job, Record, Step};
+use super::{Interrupted, Job, Record, Step, checkpoints::Checkpoints, sync::sync};
 use crate::{
     faults::pass,
-    task::{Failure, FailureKind, Guard, Stay, lane::Long, spec::Totals},
-    tree::{CloneTarget, Control, Progress, Workers, clone_tree, usage},
-    volume::{Fence, Staging},
+    task::{Done, Failure, FailureKind, Guard, Receipt, Stay, lane::Long, spec::Totals},
+    tree::{
+        CloneTarget, Cloned, Control, Progress, TreeError, TreeRoot, Workers, clone_tree, usage,
+    },
+    volume::{Fence, Staging, VolumeError},
 };
 
 impl Job<'_> {
@@ -21,9 +23,9 @@ impl Job<'_> {
         record: Option<Record>,
     ) -> Result<Step, Interrupted> {
         self.at("clone.begin")?;
-        let totals = record.as_ref().and_then(|record| record.totals);
+        let totals = record.as_ref().and_then(|record| record.totals.clone());
         if self.is_published(vfolder)? {
-            return Ok(Step::Done(totals.map(Progress::from).unwrap_or_default()));
+            return Ok(Step::Done(totals.map(Done::from).unwrap_or_default()));
         }
         drop(self.take_target()?);
         if record.is_none() {
@@ -43,28 +45,28 @@ impl Job<'_> {
         source: Uuid,
         source_epoch: i64,
         vfolder: Uuid,
-    ) -> Result<Progress, Interrupted> {
+        receipt: bool,
+    ) -> Result<Done, Interrupted> {
         let held = self.hold_source(source, source_epoch)?;
-        self.clear_staging()?;
-        let copied = self.copy_while_held(source, vfolder, &held);
+        let copied = self.copy_while_held(source, vfolder, receipt, &held);
         // Whoever cuts this clone off waits for no more than that it has stopped.
         drop(held);
-        copied.map_err(|why| self.clean_up_after(why))?;
+        let receipt = copied.map_err(|why| self.clean_up_after(why))?;
         pass("clone.published");
         self.tidy();
-        Ok(self.task.control.progress())
+        let progress = self.task.control.progress();
+        Ok(Done { progress, receipt })
     }
 
     fn copy_while_held(
         &self,
         source: Uuid,
         vfolder: Uuid,
+        receipt: bool,
         held: &Guard,
-    ) -> Result<(), Interrupted> {
+    ) -> Result<Option<Receipt>, Interrupted> {
         let copy = || {
-            let staging = self.volume.begin_staging(self.operation)?;
-            self.at("clone.staged")?;
-            self.copy(&staging, source)?;
+            let staging = self.copy(source)?;
             self.at("clone.copied")?;
             let Progress {
                 entries_done: entries,
@@ -72,17 +74,26 @@ impl Job<'_> {
                 ..
             } = self.task.control.progress();
             self.task.control.set_totals(entries, bytes);
+            let receipt = match receipt {
+                true => Some(self.digest_staged(&staging)?),
+                false => None,
+            };
             // What the place needs is made durable together with the tree.
             let place = self.volume.prepare_place(vfolder)?;
             self.at("clone.placed")?;
-            self.volume.sync(&staging)?;
+            sync(&staging, &self.task.control).map_err(|error| self.failed(error))?;
             self.at("clone.synced")?;
-            self.write_record(Some(Totals { entries, bytes }))?;
+            self.write_record(Some(Totals {
+                entries,
+                bytes,
+                receipt: receipt.clone(),
+            }))?;
             self.at("clone.totalled")?;
             self.publish(|| match held.is_cut() {
                 true => Err(outdated(source).into()),
                 false => Ok(self.volume.publish(&staging, &place, vfolder)?),
-            })
+            })?;
+            Ok(receipt)
         };
         copy().map_err(|why| match why {
             // Cut off, and not asked to stop.
@@ -99,18 +110,55 @@ impl Job<'_> {
         Ok(fences.enter(self.volume, source, Stay::Copying, epoch, control)?)
     }
 
-    fn copy(&self, staging: &Staging, source: Uuid) -> Result<(), Interrupted> {
-        let control = &*self.task.control;
-        let Some(source) = self.volume.tree(source)? else {
+    fn copy(&self, source: Uuid) -> Result<Staging, Interrupted> {
+        let Some(tree) = self.volume.tree(source)? else {
             let message = format!("the vfolder {source} has no tree on this volume");
             return Err(Failure::lasting(FailureKind::SourceMissing, message).into());
         };
+        let (staging, checkpoint, resumed) = match self.volume.resume_staging(self.operation)? {
+            Some((staging, checkpoint)) => (staging, checkpoint, true),
+            None => {
+                self.clear_staging()?;
+                let staging = self.volume.begin_staging(self.operation)?;
+                let checkpoint = staging.begin_copy()?;
+                (staging, checkpoint, false)
+            }
+        };
+        self.at("clone.staged")?;
+        let ongoing = Arc::default();
         let name = staging.tree_name();
         let target = CloneTarget {
             parent: staging.directory(),
             name: &name,
             links: staging.links(),
+            resume: resumed.then_some(&checkpoint),
+            ongoing: &ongoing,
         };
+        let checkpoints = Checkpoints::begin(&staging, checkpoint.clone(), &ongoing)?;
+        let cloned = self.copy_and_count(&tree, target);
+        drop(checkpoints);
+        let cloned = cloned.map_err(|error| self.interrupted(error))?;
+        if resumed {
+            let done = self.task.control.progress();
+            tracing::info!(
+                operation = %self.operation,
+                kept_entries = cloned.kept_entries,
+                copied_entries = done.entries_done - cloned.kept_entries,
+                redone_entries = cloned.redone_entries,
+                kept_bytes = cloned.kept_bytes,
+                copied_bytes = done.bytes_done - cloned.kept_bytes,
+                "clone resumed"
+            );
+        }
+        Ok(staging)
+    }
+
+    fn copy_and_count(
+        &self,
+        source: &TreeRoot,
+        target: CloneTarget<'_>,
+    ) -> Result<Cloned, TreeError> {
+        let control = &*self.task.control;
         let scan = Control::default();
         thread::scope(|scope| {
             // The totals only serve the progress: whatever keeps them from being known, the copy
@@ -130,7 +178,13 @@ impl Job<'_> {
             scan.stop();
             cloned
         })
-        .map_err(|error| self.interrupted(error))
+    }
+
+    fn failed(&self, error: VolumeError) -> Interrupted {
+        match error {
+            VolumeError::Tree(error) => self.interrupted(error),
+            error => error.into(),
+        }
     }
 }
 

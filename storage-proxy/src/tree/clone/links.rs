@@ -10,7 +10,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, SeekFrom, linkat, renameat, seek, unlinkat},
+    fs::{AtFlags, SeekFrom, linkat, renameat, seek, statat, unlinkat},
     io::{Errno, fcntl_dupfd_cloexec},
 };
 
@@ -70,6 +70,24 @@ impl Links {
         }
     }
 
+    /// Whether `copy`, which is `name` in `at`, is the one that the other names of `source` lead to. The first is.
+    pub fn agree(
+        &self,
+        source: &Meta,
+        copy: &Meta,
+        at: BorrowedFd<'_>,
+        name: &CStr,
+    ) -> Result<bool, Fault> {
+        if source.links < 2 {
+            return Ok(copy.links < 2);
+        }
+        match statat(&self.directory, key(source.id), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(known) => Ok(Meta::from(known).id == copy.id),
+            Err(Errno::NOENT) => self.remember(source, at, name).map(|()| true),
+            Err(errno) => Err(Fault::System("fstatat", errno)),
+        }
+    }
+
     /// Remembers that `source` has been copied to `name` in `at`.
     pub fn remember(&self, source: &Meta, at: BorrowedFd<'_>, name: &CStr) -> Result<(), Fault> {
         if source.links < 2 {
@@ -83,7 +101,7 @@ impl Links {
     }
 
     /// Forgets all: the copies keep their real names only.
-    pub fn forget(self) -> Result<(), Fault> {
+    pub fn forget(&self) -> Result<(), Fault> {
         let mut dirents = Dirents::default();
         loop {
             let mut found = false;

@@ -4,7 +4,10 @@ use std::{
     ffi::CStr,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use rustix::{
@@ -13,8 +16,10 @@ use rustix::{
 };
 
 use super::{
-    entry::{Copied, EntryCopier},
+    checkpoint::{Checkpoint, Ongoing, Resume},
+    entry::{Copied, Copying, EntryCopier},
     links::Links,
+    resume::{discard, remove_what_vanished, undress},
 };
 use crate::{
     faults::at,
@@ -31,11 +36,26 @@ use crate::{
 pub struct CloneTarget<'a> {
     /// The directory that will contain the copy.
     pub parent: BorrowedFd<'a>,
-    /// The copy's name in it; must be free.
+    /// The copy's name in it; must be free, but for what is gone on with.
     pub name: &'a CStr,
-    /// An empty directory on the same filesystem, for the names that hard-linked files have meanwhile. Empty again
-    /// after success. Open for reading.
+    /// A directory on the same filesystem, for the names that hard-linked files have meanwhile. What is in it is removed.
+    /// Empty after success. Open for reading.
     pub links: BorrowedFd<'a>,
+    /// To go on with what an earlier attempt at the same copy has left, if anything: what is known of that.
+    pub resume: Option<&'a Checkpoint>,
+    /// Will tell how far the large files are.
+    pub ongoing: &'a Ongoing,
+}
+
+/// What was done for a copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cloned {
+    /// Entries that an earlier attempt had left and that were kept.
+    pub kept_entries: u64,
+    /// Entries that it had left and that had to be copied again, at least in part.
+    pub redone_entries: u64,
+    /// Bytes of file data in them.
+    pub kept_bytes: u64,
 }
 
 /// Copies the tree below `source`, a directory open for reading, to `target`. Nothing is synced.
@@ -47,29 +67,47 @@ pub fn clone_tree(
     target: CloneTarget<'_>,
     workers: Workers,
     control: &Control,
-) -> Result<(), TreeError> {
+) -> Result<Cloned, TreeError> {
     let at_root = |fault| TreeError::new(fault, Vec::new());
     if !Path::new("/proc/self/fd").exists() {
         return Err(at_root(Fault::NoProc));
     }
     let clone = Clone {
-        links: Links::new(target.links).map_err(at_root)?,
-        control,
+        job: Copying {
+            links: Links::new(target.links).map_err(at_root)?,
+            resume: target.resume.map(Resume::from),
+            ongoing: target.ongoing,
+            control,
+        },
+        kept_entries: AtomicU64::new(0),
+        redone_entries: AtomicU64::new(0),
+        kept_bytes: AtomicU64::new(0),
     };
+    // What they lead to was not looked at yet.
+    clone.job.links.forget().map_err(at_root)?;
     let root = clone.root(source, &target).map_err(at_root)?;
     walk(&clone, root, workers, control)?;
-    clone.links.forget().map_err(at_root)
+    clone.job.links.forget().map_err(at_root)?;
+    Ok(Cloned {
+        kept_entries: clone.kept_entries.into_inner(),
+        redone_entries: clone.redone_entries.into_inner(),
+        kept_bytes: clone.kept_bytes.into_inner(),
+    })
 }
 
 struct Clone<'a> {
-    links: Links,
-    control: &'a Control,
+    job: Copying<'a>,
+    kept_entries: AtomicU64,
+    redone_entries: AtomicU64,
+    kept_bytes: AtomicU64,
 }
 
 /// The copy of a directory.
 #[derive(Debug)]
 struct Target {
     place: Arc<Place>,
+    /// An earlier life has made it.
+    resumed: bool,
 }
 
 impl Clone<'_> {
@@ -80,15 +118,56 @@ impl Clone<'_> {
     ) -> Result<Entered<Target>, Fault> {
         let source = open_directory(source, c".").map_err(system("open"))?;
         let meta = describe(&source)?;
-        mkdirat(target.parent, target.name, Mode::RWXU).map_err(system("mkdirat"))?;
-        let made = open_directory(target.parent, target.name).map_err(system("open"))?;
+        let Some((made, resumed)) = self.make(target.parent, target.name)? else {
+            return Err(Fault::Exists);
+        };
         Ok(Entered {
             directory: source,
             meta,
             data: Target {
                 place: Place::root(made).map_err(system("fstat"))?,
+                resumed,
             },
         })
+    }
+
+    /// Makes the directory `name` in `to`, or takes the one that an earlier life has made: then the answer says so.
+    /// Nothing, if it has been made in this life.
+    fn make(&self, to: BorrowedFd<'_>, name: &CStr) -> Result<Option<(OwnedFd, bool)>, Fault> {
+        let made = mkdirat(to, name, Mode::RWXU);
+        match (made, &self.job.resume) {
+            (Err(Errno::EXIST), None) => return Ok(None),
+            (Err(Errno::EXIST), Some(_)) => match open_directory(to, name) {
+                Ok(directory) => {
+                    undress(directory.as_fd())?;
+                    return Ok(Some((directory, true)));
+                }
+                Err(_) => {
+                    discard(to, name)?;
+                    mkdirat(to, name, Mode::RWXU).map_err(system("mkdirat"))?;
+                }
+            },
+            (made, _) => made.map_err(system("mkdirat"))?,
+        }
+        let made = open_directory(to, name).map_err(system("open"))?;
+        Ok(Some((made, false)))
+    }
+
+    fn done(&self, copied: Copied) -> Found {
+        match copied {
+            Copied::Directory(_) => return Found::Directory,
+            Copied::Done => {}
+            Copied::Redone => {
+                self.redone_entries.fetch_add(1, Relaxed);
+            }
+            Copied::Kept(bytes) => {
+                self.kept_entries.fetch_add(1, Relaxed);
+                self.kept_bytes.fetch_add(bytes, Relaxed);
+                self.job.control.bytes_done(bytes);
+            }
+        }
+        self.job.control.entry_done();
+        Found::Done
     }
 }
 
@@ -111,27 +190,25 @@ impl Visitor for Clone<'_> {
         at("clone.copying").map_err(system("write"))?;
         let to = parent.data.place.open()?;
         let hint = FileKind::Directory;
-        let copied = copier.copy(handle, to.as_fd(), name, hint, &self.links, self.control)?;
-        let source = match copied {
-            Copied::Done => {
-                self.control.entry_done();
+        let source = match copier.copy(handle, to.as_fd(), name, hint, &self.job)? {
+            Copied::Directory(source) => source,
+            copied => {
+                self.done(copied);
                 return Ok(None);
             }
-            Copied::Directory(source) => source,
         };
         let meta = describe(&source)?;
-        match mkdirat(&to, name, Mode::RWXU) {
-            // A directory that a writer changes may show a name twice.
-            Err(Errno::EXIST) => return Ok(None),
-            done => done.map_err(system("mkdirat"))?,
-        }
-        let made = open_directory(&to, name).map_err(system("open"))?;
+        // A directory that a writer changes may show a name twice.
+        let Some((made, resumed)) = self.make(to.as_fd(), name)? else {
+            return Ok(None);
+        };
         let id = describe(&made)?.id;
         Ok(Some(Entered {
             directory: source,
             meta,
             data: Target {
                 place: parent.data.place.child(name, id, made),
+                resumed,
             },
         }))
     }
@@ -146,13 +223,8 @@ impl Visitor for Clone<'_> {
     ) -> Result<Found, Fault> {
         at("clone.copying").map_err(system("write"))?;
         let to = dir.data.place.open()?;
-        match copier.copy(handle, to.as_fd(), name, hint, &self.links, self.control)? {
-            Copied::Directory(_) => Ok(Found::Directory),
-            Copied::Done => {
-                self.control.entry_done();
-                Ok(Found::Done)
-            }
-        }
+        let copied = copier.copy(handle, to.as_fd(), name, hint, &self.job)?;
+        Ok(self.done(copied))
     }
 
     /// Nothing will be made in the directory any more: it gets its owner, mode and times.
@@ -164,10 +236,18 @@ impl Visitor for Clone<'_> {
         };
         let target = dir.data.place.open()?;
         let source = source.as_ref().map(|source| source.as_fd());
+        if let (Some(resume), Some(source), true) = (&self.job.resume, source, dir.data.resumed)
+            && resume.has_changed(&dir.meta)
+        {
+            remove_what_vanished(source, &target, self.job.control)?;
+        }
         copier
             .attributes
             .copy_open(source, target.as_fd(), &dir.meta)?;
-        self.control.entry_done();
+        if dir.data.resumed {
+            self.kept_entries.fetch_add(1, Relaxed);
+        }
+        self.job.control.entry_done();
         Ok(Leave::Done)
     }
 }

@@ -200,6 +200,7 @@ mod tests {
             device: 0,
             accessed: (7, 7),
             modified: (input.seconds, nanoseconds.into()),
+            changed: (8, 8),
         };
         for (name, value) in &input.attributes {
             records.attribute(name, value);
