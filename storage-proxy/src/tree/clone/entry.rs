@@ -40,6 +40,14 @@ pub struct Copying<'a> {
     pub control: &'a Control,
 }
 
+/// A directory of the copy.
+#[derive(Clone, Copy, Debug)]
+pub struct Destination<'a> {
+    pub directory: BorrowedFd<'a>,
+    /// Whose the files are that we make in it, user and group, where that is known.
+    pub owner: Option<(u32, u32)>,
+}
+
 /// What became of an entry.
 #[derive(Debug)]
 pub enum Copied {
@@ -67,7 +75,7 @@ impl EntryCopier {
     pub fn copy(
         &mut self,
         from: BorrowedFd<'_>,
-        to: BorrowedFd<'_>,
+        to: Destination<'_>,
         name: &CStr,
         mut hint: FileKind,
         job: &Copying<'_>,
@@ -95,14 +103,14 @@ impl EntryCopier {
     fn copy_file(
         &mut self,
         from: BorrowedFd<'_>,
-        to: BorrowedFd<'_>,
+        to: Destination<'_>,
         name: &CStr,
         kind: FileKind,
         job: &Copying<'_>,
     ) -> Result<Copied, Fault> {
         let mut done = Copied::Done;
         if let Some(resume) = &job.resume {
-            match self.resume(resume, from, to, name, job)? {
+            match self.resume(resume, from, to.directory, name, job)? {
                 Resumed::Kept(bytes) => return Ok(Copied::Kept(bytes)),
                 Resumed::Completed => return Ok(Copied::Redone),
                 Resumed::Discarded => done = Copied::Redone,
@@ -111,7 +119,7 @@ impl EntryCopier {
         }
         match kind {
             FileKind::Regular => self.copy_regular(from, to, name, job),
-            _ => self.copy_special(from, to, name, kind, &job.links),
+            _ => self.copy_special(from, to.directory, name, kind, &job.links),
         }
         .map(|()| done)
     }
@@ -119,10 +127,14 @@ impl EntryCopier {
     fn copy_regular(
         &mut self,
         from: BorrowedFd<'_>,
-        to: BorrowedFd<'_>,
+        to: Destination<'_>,
         name: &CStr,
         job: &Copying<'_>,
     ) -> Result<(), Fault> {
+        let Destination {
+            directory: to,
+            owner,
+        } = to;
         let links = &job.links;
         let (source, meta) = open_regular(from, name, job.control)?;
         let _turn = links.turn(&meta);
@@ -137,7 +149,7 @@ impl EntryCopier {
         };
         self.content.copy(&source, &target, &meta, job)?;
         self.attributes
-            .copy_open(Some(source.as_fd()), target.as_fd(), &meta)?;
+            .copy_open(Some(source.as_fd()), target.as_fd(), &meta, owner)?;
         links.remember(&meta, to, name)
     }
 

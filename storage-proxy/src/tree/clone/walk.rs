@@ -13,11 +13,12 @@ use std::{
 use rustix::{
     fs::{Mode, fstat, mkdirat},
     io::Errno,
+    process::{getegid, geteuid},
 };
 
 use super::{
     checkpoint::{Checkpoint, Ongoing, Resume},
-    entry::{Copied, Copying, EntryCopier},
+    entry::{Copied, Copying, Destination, EntryCopier},
     links::Links,
     resume::{discard, remove_what_vanished, undress},
 };
@@ -79,6 +80,7 @@ pub fn clone_tree(
             ongoing: target.ongoing,
             control,
         },
+        us: (geteuid().as_raw(), getegid().as_raw()),
         kept_entries: AtomicU64::new(0),
         redone_entries: AtomicU64::new(0),
         kept_bytes: AtomicU64::new(0),
@@ -97,6 +99,8 @@ pub fn clone_tree(
 
 struct Clone<'a> {
     job: Copying<'a>,
+    /// Our effective user and group.
+    us: (u32, u32),
     kept_entries: AtomicU64,
     redone_entries: AtomicU64,
     kept_bytes: AtomicU64,
@@ -106,8 +110,19 @@ struct Clone<'a> {
 #[derive(Debug)]
 struct Target {
     place: Arc<Place>,
+    /// See [`Destination`].
+    owner: Option<(u32, u32)>,
     /// An earlier life has made it.
     resumed: bool,
+}
+
+impl Target {
+    fn destination<'a>(&self, open: &'a OwnedFd) -> Destination<'a> {
+        Destination {
+            directory: open.as_fd(),
+            owner: self.owner,
+        }
+    }
 }
 
 impl Clone<'_> {
@@ -121,11 +136,13 @@ impl Clone<'_> {
         let Some((made, resumed)) = self.make(target.parent, target.name)? else {
             return Err(Fault::Exists);
         };
+        let owner = self.owner_in(&describe(&made)?);
         Ok(Entered {
             directory: source,
             meta,
             data: Target {
                 place: Place::root(made).map_err(system("fstat"))?,
+                owner,
                 resumed,
             },
         })
@@ -151,6 +168,13 @@ impl Clone<'_> {
         }
         let made = open_directory(to, name).map_err(system("open"))?;
         Ok(Some((made, false)))
+    }
+
+    /// Whose the files will be that we make in a directory of the copy. They are ours, and their group is ours or the
+    /// directory's (mount(8), bsdgroups): so it is known where the directory was made ours in both.
+    fn owner_in(&self, directory: &Meta) -> Option<(u32, u32)> {
+        let owner = (directory.uid, directory.gid);
+        (owner == self.us).then_some(owner)
     }
 
     fn done(&self, copied: Copied) -> Found {
@@ -188,9 +212,10 @@ impl Visitor for Clone<'_> {
         name: &CStr,
     ) -> Result<Option<Entered<Target>>, Fault> {
         at("clone.copying").map_err(system("write"))?;
-        let to = parent.data.place.open()?;
+        let open = parent.data.place.open()?;
+        let to = parent.data.destination(&open);
         let hint = FileKind::Directory;
-        let source = match copier.copy(handle, to.as_fd(), name, hint, &self.job)? {
+        let source = match copier.copy(handle, to, name, hint, &self.job)? {
             Copied::Directory(source) => source,
             copied => {
                 self.done(copied);
@@ -199,15 +224,16 @@ impl Visitor for Clone<'_> {
         };
         let meta = describe(&source)?;
         // A directory that a writer changes may show a name twice.
-        let Some((made, resumed)) = self.make(to.as_fd(), name)? else {
+        let Some((made, resumed)) = self.make(to.directory, name)? else {
             return Ok(None);
         };
-        let id = describe(&made)?.id;
+        let made_meta = describe(&made)?;
         Ok(Some(Entered {
             directory: source,
             meta,
             data: Target {
-                place: parent.data.place.child(name, id, made),
+                place: parent.data.place.child(name, made_meta.id, made),
+                owner: self.owner_in(&made_meta),
                 resumed,
             },
         }))
@@ -222,8 +248,9 @@ impl Visitor for Clone<'_> {
         hint: FileKind,
     ) -> Result<Found, Fault> {
         at("clone.copying").map_err(system("write"))?;
-        let to = dir.data.place.open()?;
-        let copied = copier.copy(handle, to.as_fd(), name, hint, &self.job)?;
+        let open = dir.data.place.open()?;
+        let to = dir.data.destination(&open);
+        let copied = copier.copy(handle, to, name, hint, &self.job)?;
         Ok(self.done(copied))
     }
 
@@ -243,7 +270,7 @@ impl Visitor for Clone<'_> {
         }
         copier
             .attributes
-            .copy_open(source, target.as_fd(), &dir.meta)?;
+            .copy_open(source, target.as_fd(), &dir.meta, None)?;
         if dir.data.resumed {
             self.kept_entries.fetch_add(1, Relaxed);
         }
