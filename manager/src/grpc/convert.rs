@@ -45,6 +45,12 @@ pub fn vfolder(shown: &Shown) -> v1::VFolder {
             .map(|id| operations::name(*id))
             .collect(),
         epoch: row.epoch,
+        receipt: row.digest_time.map(|at| v1::TreeReceipt {
+            digest: row.digest.clone(),
+            files: row.digest_files,
+            bytes: row.digest_bytes,
+            time: Some(time(at)),
+        }),
     }
 }
 
@@ -156,6 +162,7 @@ pub fn metadata(
             Kind::Create => v1::OperationKind::Create,
             Kind::Clone => v1::OperationKind::Clone,
             Kind::Purge => v1::OperationKind::Purge,
+            Kind::Verify => v1::OperationKind::Verify,
         }
         .into(),
         state: match op.state {
@@ -186,7 +193,19 @@ pub fn metadata(
         },
         estimate: None,
         queue_place: queue_place.unwrap_or_default(),
+        receipt: receipt(op),
     }
+}
+
+/// What an operation found its tree to be.
+#[must_use]
+pub fn receipt(op: &Operation) -> Option<v1::TreeReceipt> {
+    (!op.digest.is_empty()).then(|| v1::TreeReceipt {
+        digest: op.digest.clone(),
+        files: op.files_done,
+        bytes: op.bytes_done,
+        time: op.end_time.map(time),
+    })
 }
 
 fn progress(op: &Operation) -> v1::OperationProgress {

@@ -104,6 +104,13 @@ fn response(op: &Operation, target: Option<&list::Shown>) -> prost_types::Any {
             files: op.files_done,
             bytes: op.bytes_done,
         }),
+        (Kind::Verify, _) => any(&v1::VerifyVFolderResult {
+            vfolder_id: op.vfolder_id.to_string(),
+            receipt: convert::receipt(op),
+            expected_digest: op.expected_digest.clone(),
+            matches: op.digest == op.expected_digest,
+            may_have_changed: op.may_have_changed,
+        }),
     }
 }
 

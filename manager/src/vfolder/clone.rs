@@ -31,12 +31,14 @@ pub enum Cloned {
     Begun(Box<Operation>),
 }
 
-/// Writes the destination's row and the operation that copies the tree, and makes the source CLONING.
+/// Writes the destination's row and the operation that copies the tree, and makes the source CLONING. With a `receipt`,
+/// the copy is digested before it is published.
 pub async fn clone(
     ctx: &Context,
     warrant: &Warrant,
     source: Id,
     new: NewVfolder,
+    receipt: bool,
     key: Option<RequestKey>,
     dry: bool,
 ) -> Result<Cloned, Refusal> {
@@ -48,7 +50,7 @@ pub async fn clone(
     let volume = new.volume.clone();
     let state = ctx.volumes.writable(&volume).await?;
     let mut tx = ctx.store.begin("vfolder.clone").await?;
-    let done = in_transaction(ctx, &mut tx, warrant, source, new, key.as_ref()).await;
+    let done = in_transaction(ctx, &mut tx, warrant, source, new, receipt, key.as_ref()).await;
     let op = match tx.finish_or_abandon(dry, done).await? {
         Begun::Now(_, op) if dry => op,
         Begun::Now(_, op) => return Ok(Cloned::Begun(op)),
@@ -66,6 +68,7 @@ async fn in_transaction(
     warrant: &Warrant,
     source: Id,
     new: NewVfolder,
+    receipt: bool,
     key: Option<&RequestKey>,
 ) -> Result<Begun, Refusal> {
     // Equal requests wait for each other here; the second finds what the first began, whatever the status is by then.
@@ -79,6 +82,7 @@ async fn in_transaction(
     let row = new.into_row(&warrant.caller.user, locked.now);
     let mut op = Operation::new(Kind::Clone, row.id, Some(source), &row.volume, locked.now);
     op.requester.clone_from(&warrant.caller.user);
+    op.receipt = receipt;
     op.epoch = row.epoch;
     op.owner = row.owner().key();
     let cause = Cause {
