@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use vfolder_proto::v1::{self, owner::Owner as WireOwner};
+use vfolder_proto::{
+    storage::StorageCloneMethod,
+    v1::{self, owner::Owner as WireOwner},
+};
 
 use crate::{
     model::{Access, Kind, Owner, Permission, State, Status},
@@ -101,6 +104,17 @@ pub const fn access(access: Access) -> v1::VFolderAccess {
         Access::Deletable => v1::VFolderAccess::Deletable,
         Access::Restorable => v1::VFolderAccess::Restorable,
         Access::Purgable => v1::VFolderAccess::Purgable,
+    }
+}
+
+/// How a clone is made.
+#[must_use]
+pub const fn clone_method(method: StorageCloneMethod) -> v1::CloneMethod {
+    match method {
+        StorageCloneMethod::Unspecified => v1::CloneMethod::Unspecified,
+        StorageCloneMethod::Snapshot => v1::CloneMethod::Snapshot,
+        StorageCloneMethod::Reflink => v1::CloneMethod::Reflink,
+        StorageCloneMethod::Copy => v1::CloneMethod::Copy,
     }
 }
 

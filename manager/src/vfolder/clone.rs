@@ -1,7 +1,7 @@
 //! Copying a vfolder.
 
 use vfolder_common::error::Refusal;
-use vfolder_proto::storage::{GetTreeUsageResponse, StorageVolume};
+use vfolder_proto::storage::{CloneEstimate, GetTreeUsageResponse, StorageVolume};
 
 use super::{
     Cause, Locked, NewVfolder,
@@ -21,6 +21,34 @@ pub struct Estimate {
     pub usage: GetTreeUsageResponse,
     /// Bytes free on the volume.
     pub available: u64,
+    /// Inodes free on the volume; none where there is no such limit.
+    pub available_files: Option<u64>,
+}
+
+impl Estimate {
+    /// What is free on a volume in this state, for so much.
+    #[must_use]
+    pub fn new(usage: GetTreeUsageResponse, state: &StorageVolume) -> Self {
+        Self {
+            usage,
+            available: state.available_bytes,
+            available_files: (state.total_inodes > 0).then_some(state.available_inodes),
+        }
+    }
+
+    /// Whether there is room for a clone of it.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        let needed = self.usage.clone.unwrap_or(CloneEstimate {
+            disk_bytes: self.usage.disk_bytes,
+            inodes: self.usage.entries,
+            ..CloneEstimate::default()
+        });
+        needed.disk_bytes <= self.available
+            && self
+                .available_files
+                .is_none_or(|files| needed.inodes <= files)
+    }
 }
 
 /// What became of the request.
@@ -113,8 +141,5 @@ pub async fn estimate(
         .usage(volume, source)
         .await
         .map_err(|e| e.into_refusal(volume))?;
-    Ok(Estimate {
-        usage,
-        available: state.available_bytes,
-    })
+    Ok(Estimate::new(usage, state))
 }

@@ -11,11 +11,12 @@ use vfolder_common::{
     token::SharedSecret,
 };
 use vfolder_proto::storage::{
-    CancelTaskRequest, CancelTaskResponse, FenceTreeRequest, FenceTreeResponse, ForgetTaskRequest,
-    ForgetTaskResponse, GetTreeUsageRequest, GetTreeUsageResponse, GetVolumeRequest,
-    GetVolumeResponse, HandshakeRequest, HandshakeResponse, ListVolumeContentsRequest,
-    ListVolumeContentsResponse, RunTaskRequest, RunTaskResponse, StatTreeRequest, StatTreeResponse,
-    StorageVolume, run_task_request::Task, storage_service_server::StorageService,
+    CancelTaskRequest, CancelTaskResponse, CloneEstimate, FenceTreeRequest, FenceTreeResponse,
+    ForgetTaskRequest, ForgetTaskResponse, GetTreeUsageRequest, GetTreeUsageResponse,
+    GetVolumeRequest, GetVolumeResponse, HandshakeRequest, HandshakeResponse,
+    ListVolumeContentsRequest, ListVolumeContentsResponse, RunTaskRequest, RunTaskResponse,
+    StatTreeRequest, StatTreeResponse, StorageVolume, run_task_request::Task,
+    storage_service_server::StorageService,
 };
 
 use super::{refuse, stream, volume};
@@ -207,14 +208,27 @@ impl StorageService for Storage {
                 .tree(vfolder)
                 .map_err(|error| refuse::by_volume(&error))?;
             let tree = tree.ok_or_else(|| no_tree(vfolder))?;
-            usage(tree.as_fd(), Workers::all_cores(), &control)
-                .map_err(|error| refuse::by_tree(&error))
+            let all = usage(tree.as_fd(), Workers::all_cores(), &control);
+            Ok((
+                all.map_err(|error| refuse::by_tree(&error))?,
+                volume.clone_method(),
+            ))
         });
-        let all = counted.await?;
+        let (all, method) = counted.await?;
+        let took = self
+            .tasks
+            .clone_estimate(&request.volume, method, all.entries, all.bytes);
+        let duration = took.map_err(|refused| refuse::by_tasks(&refused))?;
         Ok(Response::new(GetTreeUsageResponse {
             entries: all.entries,
             bytes: all.bytes,
             disk_bytes: all.disk_bytes,
+            clone: Some(CloneEstimate {
+                method: volume::method(method).into(),
+                disk_bytes: method.disk_bytes(&all),
+                inodes: method.inodes(&all),
+                duration: duration.try_into().ok(),
+            }),
         }))
     }
 

@@ -1,10 +1,10 @@
 //! Volumes as messages.
 
 use vfolder_proto::storage::{
-    ListVolumeContentsResponse, StorageVolume, StorageVolumeState, VolumeArea,
+    ListVolumeContentsResponse, StorageCloneMethod, StorageVolume, StorageVolumeState, VolumeArea,
 };
 
-use crate::volume::{Area, Found, Health, Volume, VolumeError};
+use crate::volume::{Area, CloneMethod, Found, Health, Volume, VolumeError};
 
 /// How a volume is now. Blocks.
 pub fn describe(volume: &Volume) -> StorageVolume {
@@ -56,6 +56,15 @@ pub fn silent(name: &str, why: String) -> StorageVolume {
         state: StorageVolumeState::Unavailable.into(),
         message: why,
         ..StorageVolume::default()
+    }
+}
+
+/// How clones are made.
+pub const fn method(method: CloneMethod) -> StorageCloneMethod {
+    match method {
+        CloneMethod::Snapshot => StorageCloneMethod::Snapshot,
+        CloneMethod::Reflink => StorageCloneMethod::Reflink,
+        CloneMethod::Copy => StorageCloneMethod::Copy,
     }
 }
 

@@ -11,6 +11,7 @@ mod lane;
 mod leftovers;
 mod outcome;
 mod phase;
+mod rates;
 mod reclaim;
 mod registry;
 mod running;

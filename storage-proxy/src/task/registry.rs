@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     faults::pass,
-    volume::{Fence, Volume, VolumeError},
+    volume::{CloneMethod, Fence, Volume, VolumeError},
 };
 
 /// Why a request about tasks is refused.
@@ -74,6 +74,21 @@ pub(super) struct Inner {
 }
 
 impl Tasks {
+    /// How long a clone of so many entries and bytes will take on a volume.
+    ///
+    /// # Errors
+    /// [`Refused::VolumeUnknown`].
+    pub fn clone_estimate(
+        &self,
+        volume: &str,
+        method: CloneMethod,
+        entries: u64,
+        bytes: u64,
+    ) -> Result<Duration, Refused> {
+        let rates = &self.0.lane(volume)?.ledger.rates;
+        Ok(rates.estimate(method, entries, bytes))
+    }
+
     /// Begins to reclaim what is in the volumes' trash, and waits for tasks.
     #[must_use]
     pub fn new(volumes: Vec<VolumeConfig>) -> Self {

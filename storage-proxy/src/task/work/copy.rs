@@ -1,6 +1,6 @@
 //! A copy of a tree, as it was at one moment.
 
-use std::{os::fd::AsFd as _, sync::Arc, thread};
+use std::{os::fd::AsFd as _, sync::Arc, thread, time::Instant};
 
 use uuid::Uuid;
 
@@ -66,7 +66,9 @@ impl Job<'_> {
         held: &Guard,
     ) -> Result<Option<Receipt>, Interrupted> {
         let copy = || {
-            let staging = self.copy(source)?;
+            let begun = Instant::now();
+            let (staging, resumed) = self.copy(source)?;
+            let copied = begun.elapsed();
             self.at("clone.copied")?;
             let Progress {
                 entries_done: entries,
@@ -81,7 +83,12 @@ impl Job<'_> {
             // What the place needs is made durable together with the tree.
             let place = self.volume.prepare_place(vfolder)?;
             self.at("clone.placed")?;
+            let syncing = Instant::now();
             sync(&staging, &self.task.control).map_err(|error| self.failed(error))?;
+            if !resumed {
+                let (rates, method) = (&self.ledger.rates, self.volume.clone_method());
+                rates.note(method, entries, bytes, copied + syncing.elapsed());
+            }
             self.at("clone.synced")?;
             self.write_record(Some(Totals {
                 entries,
@@ -110,7 +117,8 @@ impl Job<'_> {
         Ok(fences.enter(self.volume, source, Stay::Copying, epoch, control)?)
     }
 
-    fn copy(&self, source: Uuid) -> Result<Staging, Interrupted> {
+    /// Answers also whether an earlier life had begun it.
+    fn copy(&self, source: Uuid) -> Result<(Staging, bool), Interrupted> {
         let Some(tree) = self.volume.tree(source)? else {
             let message = format!("the vfolder {source} has no tree on this volume");
             return Err(Failure::lasting(FailureKind::SourceMissing, message).into());
@@ -150,7 +158,7 @@ impl Job<'_> {
                 "clone resumed"
             );
         }
-        Ok(staging)
+        Ok((staging, resumed))
     }
 
     fn copy_and_count(
