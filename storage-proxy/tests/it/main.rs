@@ -28,6 +28,7 @@ mod proxy;
 mod public;
 mod racing_writer;
 mod remove;
+mod resume;
 mod scenario;
 mod service;
 mod stale_grant;
