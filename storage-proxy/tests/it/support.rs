@@ -65,10 +65,6 @@ pub fn remove(path: &Path, control: &Control) -> Result<(), TreeError> {
     )
 }
 
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
 /// Pseudo-random numbers that are the same in every run (Knuth's MMIX constants).
 pub struct Dice(pub u64);
 
