@@ -28,7 +28,7 @@ mod oracle;
 mod owner;
 mod proxy;
 mod public;
-mod racing_writer;
+mod racing;
 mod remove;
 mod rsync;
 mod scenario;
