@@ -30,6 +30,7 @@ mod proxy;
 mod public;
 mod racing;
 mod remove;
+mod resume;
 mod rsync;
 mod scenario;
 mod service;

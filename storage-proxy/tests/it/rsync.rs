@@ -5,26 +5,30 @@ use std::{env, path::Path, process::Command};
 use vfolder_images::not_checked;
 
 /// Fails if rsync sees any difference, in either direction: contents, types, modes, owners, times to the nanosecond, hard
-/// links, ACLs, extended attributes, devices, and what is on one side only. Of the file `huge` it looks at all but the
-/// content, unless the test may take long: it would read every hole four times.
+/// links, ACLs, extended attributes, devices, and what is on one side only. Of the file `huge`, in a
+/// directory, it looks at all but the content, unless the test may take long: it would read every hole four times.
 ///
 /// Both ways, because of names that only the target has in common, rsync doesn't tell.
-pub fn assert_same(left: &Path, right: &Path, huge: &str) {
-    let (directory, _) = huge.split_once('/').expect("it is in a directory");
-    let above = format!("--include=/{directory}/");
-    let [only, not] = ["include", "exclude"].map(|what| format!("--{what}=/{huge}"));
-    let looks: &[&[&str]] = if env::var_os("VFOLDER_TEST_LONG").is_some() {
-        &[&["--checksum"]]
-    } else {
-        &[&["--checksum", &not], &[&above, &only, "--exclude=*"]]
+pub fn assert_same(left: &Path, right: &Path, huge: Option<&str>) {
+    let long = env::var_os("VFOLDER_TEST_LONG").is_some();
+    let looks = match huge.filter(|_| !long) {
+        None => vec![vec!["--checksum".into()]],
+        Some(huge) => {
+            let (directory, _) = huge.split_once('/').unwrap();
+            let only = format!("--include=/{directory}/ --include=/{huge} --exclude=*");
+            vec![
+                vec!["--checksum".into(), format!("--exclude=/{huge}")],
+                only.split(' ').map(String::from).collect(),
+            ]
+        }
     };
     for (from, to) in [(left, right), (right, left)] {
-        for look in looks {
+        for look in &looks {
             let ran = Command::new("rsync")
                 // -n: nothing is changed. A window of -1: nanoseconds count.
                 .args(["-aHAXn", "--delete", "--modify-window=-1"])
                 .args(["--itemize-changes", "--numeric-ids"])
-                .args(*look)
+                .args(look)
                 .arg(from.join(""))
                 .arg(to.join(""))
                 .output();

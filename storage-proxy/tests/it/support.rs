@@ -1,6 +1,7 @@
 //! What several tests need.
 
 use std::{
+    env,
     ffi::CString,
     fs,
     os::{
@@ -9,6 +10,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use rustix::fs::{Mode, OFlags, open};
@@ -62,6 +64,18 @@ pub fn remove(path: &Path, control: &Control) -> Result<(), TreeError> {
         parent.as_fd(),
         &c(path.file_name().unwrap().as_bytes()),
         control,
+    )
+}
+
+/// What a test rolls its dice with: `VFOLDER_TEST_SEED`, or a number that it has to tell.
+pub fn seed() -> u64 {
+    let given = env::var("VFOLDER_TEST_SEED").ok();
+    given.map_or_else(
+        || {
+            let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+            u64::from(now.subsec_nanos()) << 32 | now.as_secs()
+        },
+        |seed| seed.parse().unwrap(),
     )
 }
 

@@ -13,7 +13,7 @@ use std::{
     path::Path,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use vfolder_common::fault;
@@ -26,7 +26,7 @@ use vfolder_storage_proxy::{
 use self::scene::{OURS, Scene, VAST};
 use crate::{
     oracle::walk,
-    support::{clone, directory, remove},
+    support::{clone, directory, remove, seed},
 };
 
 on_each_filesystem!(
@@ -85,17 +85,6 @@ impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Relaxed);
     }
-}
-
-fn seed() -> u64 {
-    let given = env::var("VFOLDER_TEST_SEED").ok();
-    given.map_or_else(
-        || {
-            let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
-            u64::from(now.subsec_nanos()) << 32 | now.as_secs()
-        },
-        |seed| seed.parse().unwrap(),
-    )
 }
 
 fn a_clone_reaches_nothing_outside_its_source(filesystem: Filesystem) {
