@@ -22,7 +22,7 @@ use super::{
 };
 
 /// Largest value and largest list of names that Linux has (xattr(7)).
-const XATTR_MAX: usize = 64 * 1024;
+pub(super) const XATTR_MAX: usize = 64 * 1024;
 
 /// Copies attributes one by one, with buffers to be used again and again.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ pub struct Progress {
     pub bytes_total: u64,
 }
 
-/// Counters and a stop flag.
+/// Counters and a stop flag, for one walk at a time.
 #[derive(Debug, Default)]
 pub struct Control {
     entries_done: AtomicU64,
@@ -25,6 +25,7 @@ pub struct Control {
     bytes_done: AtomicU64,
     bytes_total: AtomicU64,
     stop: AtomicBool,
+    halted: AtomicBool,
 }
 
 impl Control {
@@ -43,11 +44,16 @@ impl Control {
     /// # Errors
     /// [`Fault::Cancelled`] once it was asked to stop.
     pub fn check(&self) -> Result<(), Fault> {
-        if self.stopped() {
+        if self.stopped() || self.halted.load(Relaxed) {
             Err(Fault::Cancelled)
         } else {
             Ok(())
         }
+    }
+
+    /// Makes all threads of one walk stop, since one of them has met a fault, or lets the next walk begin.
+    pub(super) fn halt(&self, halt: bool) {
+        self.halted.store(halt, Relaxed);
     }
 
     /// An entry is done.

@@ -23,7 +23,9 @@ use super::{
 };
 use crate::{
     faults::at,
-    tree::{Control, Fault, TreeError, dirents::Dirents, open::open_directory, remove_tree},
+    tree::{
+        Control, Fault, TreeError, Workers, dirents::Dirents, open::open_directory, remove_tree,
+    },
 };
 
 impl OpenVolume {
@@ -64,7 +66,7 @@ impl OpenVolume {
     /// The first fault and where.
     pub fn remove_staging(&self, operation: Uuid, control: &Control) -> Result<(), TreeError> {
         let name = CString::new(operation.to_string()).unwrap_or_default();
-        remove_tree(self.staging.as_fd(), &name, control)
+        remove_tree(self.staging.as_fd(), &name, Workers::all_cores(), control)
     }
 
     /// Destroys the trash of `operation`. Harmless to repeat.
@@ -90,7 +92,7 @@ impl OpenVolume {
     /// # Errors
     /// The first fault and where.
     pub fn destroy_trash(&self, name: &CStr, control: &Control) -> Result<(), TreeError> {
-        remove_tree(self.trash.as_fd(), name, control)
+        remove_tree(self.trash.as_fd(), name, Workers::all_cores(), control)
     }
 
     /// Shows `visit` the names in the trash, until it answers false. It may destroy what it is shown.

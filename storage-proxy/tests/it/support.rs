@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::CString,
     fs,
+    num::NonZeroUsize,
     os::{
         fd::{AsFd, OwnedFd},
         unix::ffi::OsStrExt as _,
@@ -18,7 +19,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 use vfolder_storage_proxy::{
     task::{EnterError, Guard, Stay, TaskSpec, Tasks, VolumeConfig, Work},
-    tree::{CloneTarget, Control, TreeError, clone_tree, remove_tree},
+    tree::{CloneTarget, Control, Ongoing, TreeError, Workers, clone_tree, remove_tree},
     volume::{Holder, Volume, init, tree_path},
 };
 
@@ -46,8 +47,10 @@ pub fn clone(source: &Path, parent: &Path, name: &str, control: &Control) -> Res
         parent: target.as_fd(),
         name: &name,
         links: scratch.as_fd(),
+        resume: None,
+        ongoing: &Ongoing::default(),
     };
-    let cloned = clone_tree(source.as_fd(), target, control);
+    let cloned = clone_tree(source.as_fd(), target, workers(), control).map(drop);
     if cloned.is_ok() {
         assert_eq!(
             fs::read_dir(&links).unwrap().count(),
@@ -63,6 +66,7 @@ pub fn remove(path: &Path, control: &Control) -> Result<(), TreeError> {
     remove_tree(
         parent.as_fd(),
         &c(path.file_name().unwrap().as_bytes()),
+        workers(),
         control,
     )
 }
@@ -77,6 +81,11 @@ pub fn seed() -> u64 {
         },
         |seed| seed.parse().unwrap(),
     )
+}
+
+/// More than most machines that run tests have cores, so that threads meet.
+pub fn workers() -> Workers {
+    Workers::new(const { NonZeroUsize::new(4).unwrap() })
 }
 
 /// Pseudo-random numbers that are the same in every run (Knuth's MMIX constants).

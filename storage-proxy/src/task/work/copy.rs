@@ -4,12 +4,14 @@ use std::{os::fd::AsFd as _, sync::Arc, thread};
 
 use uuid::Uuid;
 
-use super::{Interrupted, Job, Record, Step};
+use super::{Interrupted, Job, Record, Step, checkpoints::Checkpoints, sync::sync};
 use crate::{
     faults::pass,
     task::{Failure, FailureKind, Guard, Stay, lane::Long, spec::Totals},
-    tree::{CloneTarget, Control, Progress, clone_tree, usage},
-    volume::{Fence, Staging},
+    tree::{
+        CloneTarget, Cloned, Control, Progress, TreeError, TreeRoot, Workers, clone_tree, usage,
+    },
+    volume::{Fence, Staging, VolumeError},
 };
 
 impl Job<'_> {
@@ -45,7 +47,6 @@ impl Job<'_> {
         vfolder: Uuid,
     ) -> Result<Progress, Interrupted> {
         let held = self.hold_source(source, source_epoch)?;
-        self.clear_staging()?;
         let copied = self.copy_while_held(source, vfolder, &held);
         // Whoever cuts this clone off waits for no more than that it has stopped.
         drop(held);
@@ -62,9 +63,7 @@ impl Job<'_> {
         held: &Guard,
     ) -> Result<(), Interrupted> {
         let copy = || {
-            let staging = self.volume.begin_staging(self.operation)?;
-            self.at("clone.staged")?;
-            self.copy(&staging, source)?;
+            let staging = self.copy(source)?;
             self.at("clone.copied")?;
             let Progress {
                 entries_done: entries,
@@ -75,7 +74,7 @@ impl Job<'_> {
             // What the place needs is made durable together with the tree.
             let place = self.volume.prepare_place(vfolder)?;
             self.at("clone.placed")?;
-            self.volume.sync(&staging)?;
+            sync(&staging, &self.task.control).map_err(|error| self.failed(error))?;
             self.at("clone.synced")?;
             self.write_record(Some(Totals { entries, bytes }))?;
             self.at("clone.totalled")?;
@@ -99,24 +98,61 @@ impl Job<'_> {
         Ok(fences.enter(self.volume, source, Stay::Copying, epoch, control)?)
     }
 
-    fn copy(&self, staging: &Staging, source: Uuid) -> Result<(), Interrupted> {
-        let control = &*self.task.control;
-        let Some(source) = self.volume.tree(source)? else {
+    fn copy(&self, source: Uuid) -> Result<Staging, Interrupted> {
+        let Some(tree) = self.volume.tree(source)? else {
             let message = format!("the vfolder {source} has no tree on this volume");
             return Err(Failure::lasting(FailureKind::SourceMissing, message).into());
         };
+        let (staging, checkpoint, resumed) = match self.volume.resume_staging(self.operation)? {
+            Some((staging, checkpoint)) => (staging, checkpoint, true),
+            None => {
+                self.clear_staging()?;
+                let staging = self.volume.begin_staging(self.operation)?;
+                let checkpoint = staging.begin_copy()?;
+                (staging, checkpoint, false)
+            }
+        };
+        self.at("clone.staged")?;
+        let ongoing = Arc::default();
         let name = staging.tree_name();
         let target = CloneTarget {
             parent: staging.directory(),
             name: &name,
             links: staging.links(),
+            resume: resumed.then_some(&checkpoint),
+            ongoing: &ongoing,
         };
+        let checkpoints = Checkpoints::begin(&staging, checkpoint.clone(), &ongoing)?;
+        let cloned = self.copy_and_count(&tree, target);
+        drop(checkpoints);
+        let cloned = cloned.map_err(|error| self.interrupted(error))?;
+        if resumed {
+            let done = self.task.control.progress();
+            tracing::info!(
+                operation = %self.operation,
+                kept_entries = cloned.kept_entries,
+                copied_entries = done.entries_done - cloned.kept_entries,
+                redone_entries = cloned.redone_entries,
+                kept_bytes = cloned.kept_bytes,
+                copied_bytes = done.bytes_done - cloned.kept_bytes,
+                "clone resumed"
+            );
+        }
+        Ok(staging)
+    }
+
+    fn copy_and_count(
+        &self,
+        source: &TreeRoot,
+        target: CloneTarget<'_>,
+    ) -> Result<Cloned, TreeError> {
+        let control = &*self.task.control;
         let scan = Control::default();
         thread::scope(|scope| {
             // The totals only serve the progress: whatever keeps them from being known, the copy
             // will meet too.
             let count = || {
-                if let Ok(all) = usage(source.as_fd(), &scan)
+                if let Ok(all) = usage(source.as_fd(), Workers::ONE, &scan)
                     && !all.approximate
                 {
                     control.set_totals(all.entries, all.bytes);
@@ -126,11 +162,17 @@ impl Job<'_> {
             if let Err(error) = counting.spawn_scoped(scope, count) {
                 tracing::warn!(operation = %self.operation, %error, "no thread to count what is to be copied");
             }
-            let cloned = clone_tree(source.as_fd(), target, control);
+            let cloned = clone_tree(source.as_fd(), target, Workers::all_cores(), control);
             scan.stop();
             cloned
         })
-        .map_err(|error| self.interrupted(error))
+    }
+
+    fn failed(&self, error: VolumeError) -> Interrupted {
+        match error {
+            VolumeError::Tree(error) => self.interrupted(error),
+            error => error.into(),
+        }
     }
 }
 

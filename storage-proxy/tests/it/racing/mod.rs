@@ -26,7 +26,7 @@ use vfolder_storage_proxy::{
 use self::scene::{OURS, Scene, VAST};
 use crate::{
     oracle::walk,
-    support::{clone, directory, remove, seed},
+    support::{clone, directory, remove, seed, workers},
 };
 
 on_each_filesystem!(
@@ -125,7 +125,7 @@ fn a_look_around_reaches_nothing_outside_the_tree(filesystem: Filesystem) {
     race(filesystem, |scene, _| {
         let control = Control::default();
         let tree = directory(&scene.tree());
-        if let Ok(counted) = usage(std::os::fd::AsFd::as_fd(&tree), &control) {
+        if let Ok(counted) = usage(std::os::fd::AsFd::as_fd(&tree), workers(), &control) {
             assert!(counted.bytes < VAST, "{counted:?}");
         }
         let tree = TreeRoot::new(tree);

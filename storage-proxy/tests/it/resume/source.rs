@@ -36,7 +36,8 @@ impl Source {
                 51 => symlink("f2", file).unwrap(),
                 _ => {
                     content.fill(u8::try_from(1 + number % 255).unwrap());
-                    let size = dice.roll(MOST_BYTES / 2) * (1 + usize::from(name % 20 == 0));
+                    let size =
+                        dice.roll(MOST_BYTES / 2) * (1 + usize::from(name.is_multiple_of(20)));
                     fs::write(file, &content[..size]).unwrap();
                 }
             }
