@@ -36,7 +36,12 @@ pub struct Proxy {
 }
 
 pub fn set_up() -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
+    set_up_in(&std::env::temp_dir())
+}
+
+/// A configuration and a volume, in a new directory of `parent`.
+pub fn set_up_in(parent: &Path) -> TempDir {
+    let dir = tempfile::tempdir_in(parent).unwrap();
     let path = dir.path().to_str().unwrap();
     fs::write(dir.path().join("secret"), SECRET).unwrap();
     let config = format!(

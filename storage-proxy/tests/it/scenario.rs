@@ -215,6 +215,11 @@ impl Scenario {
                 assert_eq!((reason, there), (Some("GRANT_STALE"), false), "{what}");
             }
         }
+        self.forget_and_find_nothing(proxy, what).await;
+    }
+
+    /// Forgets it; then nothing of it is left in the volume but its tree.
+    pub async fn forget_and_find_nothing(&self, proxy: &Proxy, what: &str) {
         self.forget(proxy).await.unwrap();
         let emptied = async {
             while !self.is_clean() {

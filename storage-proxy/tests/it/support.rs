@@ -1,6 +1,7 @@
 //! What several tests need.
 
 use std::{
+    env,
     ffi::CString,
     fs,
     num::NonZeroUsize,
@@ -10,6 +11,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use rustix::fs::{Mode, OFlags, open};
@@ -69,13 +71,21 @@ pub fn remove(path: &Path, control: &Control) -> Result<(), TreeError> {
     )
 }
 
+/// What a test rolls its dice with: `VFOLDER_TEST_SEED`, or a number that it has to tell.
+pub fn seed() -> u64 {
+    let given = env::var("VFOLDER_TEST_SEED").ok();
+    given.map_or_else(
+        || {
+            let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+            u64::from(now.subsec_nanos()) << 32 | now.as_secs()
+        },
+        |seed| seed.parse().unwrap(),
+    )
+}
+
 /// More than most machines that run tests have cores, so that threads meet.
 pub fn workers() -> Workers {
     Workers::new(const { NonZeroUsize::new(4).unwrap() })
-}
-
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }
 
 /// Pseudo-random numbers that are the same in every run (Knuth's MMIX constants).
