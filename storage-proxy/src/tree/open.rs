@@ -134,7 +134,12 @@ pub fn reopen_regular(
     let (links, link) = (own_handles()?, DecInt::from_fd(&handle));
     // What is read for a copy must not look read: else each first copy would write to each file of the source. Only for
     // the owner and root.
-    let quietly = openat(links, link.as_c_str(), flags | OFlags::NOATIME, Mode::empty());
+    let quietly = openat(
+        links,
+        link.as_c_str(),
+        flags | OFlags::NOATIME,
+        Mode::empty(),
+    );
     let opened = match quietly {
         Err(Errno::PERM) => openat(links, link.as_c_str(), flags, Mode::empty()),
         done => done,

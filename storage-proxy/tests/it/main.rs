@@ -31,6 +31,7 @@ mod public;
 mod racing;
 mod remove;
 mod resume;
+mod resumed;
 mod rsync;
 mod scenario;
 mod service;

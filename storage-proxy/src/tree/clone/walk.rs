@@ -18,7 +18,7 @@ use rustix::{
 
 use super::{
     checkpoint::{Checkpoint, Ongoing, Resume},
-    entry::{Copied, Copying, Destination, EntryCopier},
+    entry::{Copied, Copying, Destination, EntryCopier, PutOff},
     links::Links,
     resume::{discard, remove_what_vanished, undress},
 };
@@ -80,6 +80,10 @@ pub fn clone_tree(
             ongoing: target.ongoing,
             control,
         },
+        put_off: match workers.get() {
+            1 => PutOff::Nothing,
+            _ => PutOff::Large,
+        },
         us: (geteuid().as_raw(), getegid().as_raw()),
         kept_entries: AtomicU64::new(0),
         redone_entries: AtomicU64::new(0),
@@ -99,6 +103,7 @@ pub fn clone_tree(
 
 struct Clone<'a> {
     job: Copying<'a>,
+    put_off: PutOff,
     /// Our effective user and group.
     us: (u32, u32),
     kept_entries: AtomicU64,
@@ -180,6 +185,7 @@ impl Clone<'_> {
     fn done(&self, copied: Copied) -> Found {
         match copied {
             Copied::Directory(_) => return Found::Directory,
+            Copied::Long => return Found::Long,
             Copied::Done => {}
             Copied::Redone => {
                 self.redone_entries.fetch_add(1, Relaxed);
@@ -215,7 +221,7 @@ impl Visitor for Clone<'_> {
         let open = parent.data.place.open()?;
         let to = parent.data.destination(&open);
         let hint = FileKind::Directory;
-        let source = match copier.copy(handle, to, name, hint, &self.job)? {
+        let source = match copier.copy(handle, to, name, hint, self.put_off, &self.job)? {
             Copied::Directory(source) => source,
             copied => {
                 self.done(copied);
@@ -250,8 +256,26 @@ impl Visitor for Clone<'_> {
         at("clone.copying").map_err(system("write"))?;
         let open = dir.data.place.open()?;
         let to = dir.data.destination(&open);
-        let copied = copier.copy(handle, to, name, hint, &self.job)?;
+        let copied = copier.copy(handle, to, name, hint, self.put_off, &self.job)?;
         Ok(self.done(copied))
+    }
+
+    fn late(
+        &self,
+        copier: &mut EntryCopier,
+        dir: &Dir<Target>,
+        handle: BorrowedFd<'_>,
+        name: &CStr,
+    ) -> Result<(), Fault> {
+        let open = dir.data.place.open()?;
+        let to = dir.data.destination(&open);
+        let hint = FileKind::Regular;
+        let copied = copier.copy(handle, to, name, hint, PutOff::Nothing, &self.job)?;
+        if self.done(copied) == Found::Done {
+            return Ok(());
+        }
+        // A writer has put a directory in its place since.
+        Err(Fault::Changed)
     }
 
     /// Nothing will be made in the directory any more: it gets its owner, mode and times.

@@ -2,8 +2,9 @@
 //!
 //! The unit of work is a directory: threads that share one only wait for each other. What is to be done is a stack, so
 //! that the walk goes deep before it goes wide, and what waits stays small: of each directory on the way down at most
-//! the subdirectories in one batch of its entries ([`super::dirents`]), however many it has. A directory is left when
-//! all in it is done, by whichever thread was last.
+//! the subdirectories in one batch of its entries ([`super::dirents`]), however many it has. What takes long in a
+//! directory is put on the stack like a subdirectory. A directory is left when all in it is done, by whichever thread
+//! was last.
 //!
 //! `place` knows where a directory is and keeps a bounded number of them open, `queue` is the stack, `step` does the
 //! work of one thread.
@@ -28,7 +29,8 @@ use self::{
 };
 use super::{Control, Fault, FileKind, Meta, TreeError, error::system};
 
-/// What is done on the way. Called by several threads at once, but for one directory's entries by one at a time.
+/// What is done on the way. Called by several threads at once, but for one directory's entries by one at a time, late ones
+/// apart.
 ///
 /// [`Fault::Gone`] from any of these means that a writer was faster: what it is about is passed over.
 pub trait Visitor: Sync {
@@ -66,6 +68,21 @@ pub trait Visitor: Sync {
         hint: FileKind,
     ) -> Result<Found, Fault>;
 
+    /// Does what takes long with the entry `name` of `dir`. Several threads may be at it in one directory.
+    ///
+    /// # Errors
+    /// End the whole walk.
+    fn late(
+        &self,
+        worker: &mut Self::Worker,
+        dir: &Dir<Self::Data>,
+        handle: BorrowedFd<'_>,
+        name: &CStr,
+    ) -> Result<(), Fault> {
+        let _ = (worker, dir, handle, name);
+        Ok(())
+    }
+
     /// All in `dir` is done, and in what is below it.
     ///
     /// # Errors
@@ -91,6 +108,8 @@ pub enum Found {
     Done,
     /// It is a directory, to be entered later.
     Directory,
+    /// It takes long: to be done by [`Visitor::late`], by any thread.
+    Long,
 }
 
 /// Whether a directory is done.

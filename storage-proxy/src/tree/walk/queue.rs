@@ -15,6 +15,8 @@ use crate::tree::TreeError;
 pub(super) enum Job<D> {
     /// Go into the directory `name` of `parent`.
     Enter { parent: Arc<Dir<D>>, name: CString },
+    /// Do what takes long with the entry `name` of `parent`.
+    Late { parent: Arc<Dir<D>>, name: CString },
     /// Read on in `dir`, from `position`, for lseek(2), or from where its handle stands.
     Read {
         dir: Arc<Dir<D>>,

@@ -46,6 +46,7 @@ impl<'a, V: Visitor> Thread<'a, V> {
         while let Some(job) = own.take().or_else(|| self.queue.pop()) {
             let done = match job {
                 Job::Enter { parent, name } => self.enter(parent, name),
+                Job::Late { parent, name } => self.late(parent, &name),
                 Job::Read { dir, position } => self.read(dir, position),
             };
             match done {
@@ -87,6 +88,21 @@ impl<'a, V: Visitor> Thread<'a, V> {
         }
     }
 
+    fn late(&mut self, parent: Arc<Dir<V::Data>>, name: &CStr) -> Next<V::Data> {
+        let done = self
+            .control
+            .check()
+            .and_then(|()| parent.place.open())
+            .and_then(|handle| {
+                let handle = handle.as_fd();
+                self.visitor.late(&mut self.worker, &parent, handle, name)
+            });
+        match done {
+            Ok(()) | Err(Fault::Gone) => self.settle(parent),
+            Err(fault) => Err(located(&parent, fault, name)),
+        }
+    }
+
     /// Reads until there are subdirectories to go into, or to the end.
     fn read(&mut self, dir: Arc<Dir<V::Data>>, position: Option<u64>) -> Next<V::Data> {
         let handle = match dir.place.open() {
@@ -111,7 +127,8 @@ impl<'a, V: Visitor> Thread<'a, V> {
             let read = self.read_batch(&dir, &handle, &mut below);
             let position = read.map_err(|(fault, name)| located(&dir, fault, &name))?;
             if let Some(first) = below.pop() {
-                return Ok(Some(self.put_off(dir, position, below, first)));
+                self.put_off(dir, position, below);
+                return Ok(Some(first));
             }
             if position.is_none() {
                 return self.settle(dir);
@@ -123,7 +140,7 @@ impl<'a, V: Visitor> Thread<'a, V> {
         &mut self,
         dir: &Arc<Dir<V::Data>>,
         handle: &OwnedFd,
-        below: &mut Vec<CString>,
+        below: &mut Vec<Job<V::Data>>,
     ) -> Result<Option<u64>, (Fault, CString)> {
         let Self {
             visitor,
@@ -142,7 +159,14 @@ impl<'a, V: Visitor> Thread<'a, V> {
                 _ => visitor.entry(worker, dir, handle.as_fd(), name, kind),
             };
             match found {
-                Ok(Found::Directory) => below.push(name.to_owned()),
+                Ok(Found::Directory) => below.push(Job::Enter {
+                    parent: Arc::clone(dir),
+                    name: name.to_owned(),
+                }),
+                Ok(Found::Long) => below.push(Job::Late {
+                    parent: Arc::clone(dir),
+                    name: name.to_owned(),
+                }),
                 Ok(Found::Done) | Err(Fault::Gone) => {}
                 Err(fault) => return Err(fault),
             }
@@ -150,30 +174,12 @@ impl<'a, V: Visitor> Thread<'a, V> {
         })
     }
 
-    /// The subdirectories before the rest of the directory; the first of them at once.
-    fn put_off(
-        &self,
-        dir: Arc<Dir<V::Data>>,
-        position: Option<u64>,
-        below: Vec<CString>,
-        first: CString,
-    ) -> Job<V::Data> {
-        // What was being read is either put off, or makes place for `first`.
+    /// What is below comes before the rest of the directory; one job of that is the caller's.
+    fn put_off(&self, dir: Arc<Dir<V::Data>>, position: Option<u64>, below: Vec<Job<V::Data>>) {
+        // What was being read is either put off, or makes place for the caller's job.
         dir.awaits(below.len() + usize::from(position.is_some()));
-        let rest = position.map(|_| Job::Read {
-            dir: Arc::clone(&dir),
-            position,
-        });
-        let enter = |name| Job::Enter {
-            parent: Arc::clone(&dir),
-            name,
-        };
-        self.queue
-            .push(rest.into_iter().chain(below.into_iter().map(enter)));
-        Job::Enter {
-            parent: dir,
-            name: first,
-        }
+        let rest = position.map(|_| Job::Read { dir, position });
+        self.queue.push(rest.into_iter().chain(below));
     }
 
     /// One thing less to wait for in `dir`. If it was the last, the directory is left, and so on upwards.
