@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, fstat, mkdirat},
+    fs::{Mode, fstat, fstatfs, mkdirat},
     io::Errno,
     process::{getegid, geteuid},
 };
@@ -84,6 +84,7 @@ pub fn clone_tree(
             1 => PutOff::Nothing,
             _ => PutOff::Large,
         },
+        shares_directories: shares_directories(target.parent),
         us: (geteuid().as_raw(), getegid().as_raw()),
         kept_entries: AtomicU64::new(0),
         redone_entries: AtomicU64::new(0),
@@ -104,6 +105,7 @@ pub fn clone_tree(
 struct Clone<'a> {
     job: Copying<'a>,
     put_off: PutOff,
+    shares_directories: bool,
     /// Our effective user and group.
     us: (u32, u32),
     kept_entries: AtomicU64,
@@ -209,6 +211,10 @@ impl Visitor for Clone<'_> {
         EntryCopier::default()
     }
 
+    fn shares_directories(&self) -> bool {
+        self.shares_directories
+    }
+
     /// Makes the copy of the directory `name` and goes into both.
     fn enter(
         &self,
@@ -301,6 +307,19 @@ impl Visitor for Clone<'_> {
         self.job.control.entry_done();
         Ok(Leave::Done)
     }
+}
+
+/// Threads that make files in one directory wait for each other while they are made, and not while those are filled. On
+/// XFS, where the waiting was measured to cost more than it brings, they don't share one.
+fn shares_directories(on: BorrowedFd<'_>) -> bool {
+    /// linux/magic.h
+    const XFS_SUPER_MAGIC: u64 = 0x5846_5342;
+    #[allow(
+        clippy::cast_sign_loss,
+        clippy::unnecessary_cast,
+        reason = "the type differs between architectures"
+    )]
+    fstatfs(on).is_ok_and(|filesystem| filesystem.f_type as u64 != XFS_SUPER_MAGIC)
 }
 
 fn describe(directory: &OwnedFd) -> Result<Meta, Fault> {

@@ -22,7 +22,8 @@ pub(super) struct Thread<'a, V: Visitor> {
     queue: &'a Queue<V::Data>,
     control: &'a Control,
     worker: V::Worker,
-    dirents: Dirents,
+    /// Nothing while it is in use.
+    dirents: Option<Dirents>,
 }
 
 /// What to do next without asking the queue: nothing, if the thread is free.
@@ -35,7 +36,7 @@ impl<'a, V: Visitor> Thread<'a, V> {
             queue,
             control,
             worker: visitor.worker(),
-            dirents: Dirents::default(),
+            dirents: None,
         }
     }
 
@@ -47,6 +48,7 @@ impl<'a, V: Visitor> Thread<'a, V> {
             let done = match job {
                 Job::Enter { parent, name } => self.enter(parent, name),
                 Job::Late { parent, name } => self.late(parent, &name),
+                Job::Entries { parent, entries } => self.entries(parent, entries),
                 Job::Read { dir, position } => self.read(dir, position),
             };
             match done {
@@ -122,17 +124,68 @@ impl<'a, V: Visitor> Thread<'a, V> {
                 .map_err(system("lseek"))
                 .map_err(|fault| located(&dir, fault, c""))?;
         }
+        let shares = self.visitor.shares_directories();
         loop {
             let mut below = Vec::new();
             let read = self.read_batch(&dir, &handle, &mut below);
-            let position = read.map_err(|(fault, name)| located(&dir, fault, &name))?;
+            let mut position = read.map_err(|(fault, name)| located(&dir, fault, &name))?;
             if let Some(first) = below.pop() {
                 self.put_off(dir, position, below);
                 return Ok(Some(first));
             }
+            if position.is_some() && shares && self.queue.someone_waits() {
+                let shared = self.share_batch(&dir, &handle);
+                position = shared.map_err(|(fault, name)| located(&dir, fault, &name))?;
+            }
             if position.is_none() {
                 return self.settle(dir);
             }
+        }
+    }
+
+    /// Leaves the next batch to whoever waits.
+    fn share_batch(
+        &mut self,
+        dir: &Arc<Dir<V::Data>>,
+        handle: &OwnedFd,
+    ) -> Result<Option<u64>, (Fault, CString)> {
+        let mut entries = Vec::new();
+        let dirents = self.dirents.get_or_insert_default();
+        let position = dirents.batch(handle.as_fd(), |name, kind| {
+            entries.push((name.to_owned(), kind));
+            Ok(())
+        })?;
+        dir.awaits(1);
+        self.queue.push([Job::Entries {
+            parent: Arc::clone(dir),
+            entries,
+        }]);
+        Ok(position)
+    }
+
+    fn entries(
+        &mut self,
+        dir: Arc<Dir<V::Data>>,
+        entries: Vec<(CString, FileKind)>,
+    ) -> Next<V::Data> {
+        let handle = match dir.place.open() {
+            Ok(handle) => handle,
+            Err(Fault::Gone) => return self.settle(dir),
+            Err(fault) => return Err(located(&dir, fault, c"")),
+        };
+        let mut below = Vec::new();
+        for (name, kind) in entries {
+            self.control
+                .check()
+                .and_then(|()| self.look(&dir, &handle, &name, kind, &mut below))
+                .map_err(|fault| located(&dir, fault, &name))?;
+        }
+        match below.pop() {
+            Some(first) => {
+                self.put_off(dir, None, below);
+                Ok(Some(first))
+            }
+            None => self.settle(dir),
         }
     }
 
@@ -142,36 +195,49 @@ impl<'a, V: Visitor> Thread<'a, V> {
         handle: &OwnedFd,
         below: &mut Vec<Job<V::Data>>,
     ) -> Result<Option<u64>, (Fault, CString)> {
-        let Self {
-            visitor,
-            control,
-            worker,
-            dirents,
-            ..
-        } = self;
-        control
+        self.control
             .check()
             .map_err(|fault| (fault, CString::default()))?;
-        dirents.batch(handle.as_fd(), |name, kind| {
-            control.check()?;
-            let found = match kind {
-                FileKind::Directory => Ok(Found::Directory),
-                _ => visitor.entry(worker, dir, handle.as_fd(), name, kind),
-            };
-            match found {
-                Ok(Found::Directory) => below.push(Job::Enter {
-                    parent: Arc::clone(dir),
-                    name: name.to_owned(),
-                }),
-                Ok(Found::Long) => below.push(Job::Late {
-                    parent: Arc::clone(dir),
-                    name: name.to_owned(),
-                }),
-                Ok(Found::Done) | Err(Fault::Gone) => {}
-                Err(fault) => return Err(fault),
+        // Out of the way of what looks at the entries.
+        let mut dirents = self.dirents.take().unwrap_or_default();
+        let read = dirents.batch(handle.as_fd(), |name, kind| {
+            self.control.check()?;
+            self.look(dir, handle, name, kind, below)
+        });
+        self.dirents = Some(dirents);
+        read
+    }
+
+    fn look(
+        &mut self,
+        dir: &Arc<Dir<V::Data>>,
+        handle: &OwnedFd,
+        name: &CStr,
+        kind: FileKind,
+        below: &mut Vec<Job<V::Data>>,
+    ) -> Result<(), Fault> {
+        let found = match kind {
+            FileKind::Directory => Ok(Found::Directory),
+            _ => {
+                let handle = handle.as_fd();
+                self.visitor
+                    .entry(&mut self.worker, dir, handle, name, kind)
             }
-            Ok(())
-        })
+        };
+        let parent = || Arc::clone(dir);
+        match found {
+            Ok(Found::Directory) => below.push(Job::Enter {
+                parent: parent(),
+                name: name.to_owned(),
+            }),
+            Ok(Found::Long) => below.push(Job::Late {
+                parent: parent(),
+                name: name.to_owned(),
+            }),
+            Ok(Found::Done) | Err(Fault::Gone) => {}
+            Err(fault) => return Err(fault),
+        }
+        Ok(())
     }
 
     /// What is below comes before the rest of the directory; one job of that is the caller's.
