@@ -4,7 +4,10 @@ use vfolder_proto::storage::{
     ListVolumeContentsResponse, StorageVolume, StorageVolumeState, VolumeArea,
 };
 
-use crate::volume::{Area, Found, Health, Volume, VolumeError};
+use crate::{
+    backend::Method,
+    volume::{Area, Found, Health, Volume, VolumeError},
+};
 
 /// How a volume is now. Blocks.
 pub fn describe(volume: &Volume) -> StorageVolume {
@@ -37,7 +40,7 @@ pub fn describe(volume: &Volume) -> StorageVolume {
         available_bytes: capacity.available_bytes,
         total_inodes: capacity.total_inodes,
         available_inodes: capacity.available_inodes,
-        reflink: capacity.reflink,
+        reflink: capacity.method != Method::Copy,
     }
 }
 

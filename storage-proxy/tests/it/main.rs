@@ -8,6 +8,8 @@
     reason = "tests"
 )]
 
+mod backend;
+mod btrfs;
 mod clone;
 mod crash;
 mod deep;
@@ -22,6 +24,7 @@ mod lanes;
 mod late;
 mod list;
 mod mkdir;
+mod mounted;
 mod oracle;
 mod owner;
 mod proxy;

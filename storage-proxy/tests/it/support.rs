@@ -44,6 +44,7 @@ pub fn clone(source: &Path, parent: &Path, name: &str, control: &Control) -> Res
         parent: target.as_fd(),
         name: &name,
         links: scratch.as_fd(),
+        root: None,
     };
     let cloned = clone_tree(source.as_fd(), target, control);
     if cloned.is_ok() {

@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use super::{Interrupted, Job, Record, Step};
 use crate::{
+    backend::Cloned,
     faults::pass,
     task::{Failure, FailureKind, Guard, Stay, lane::Long, spec::Totals},
-    tree::{CloneTarget, Control, Progress, clone_tree, usage},
+    tree::{CloneTarget, Control, Progress, usage},
     volume::{Fence, Staging},
 };
 
@@ -64,7 +65,7 @@ impl Job<'_> {
         let copy = || {
             let staging = self.volume.begin_staging(self.operation)?;
             self.at("clone.staged")?;
-            self.copy(&staging, source)?;
+            let cloned = self.copy(&staging, source)?;
             self.at("clone.copied")?;
             let Progress {
                 entries_done: entries,
@@ -75,7 +76,9 @@ impl Job<'_> {
             // What the place needs is made durable together with the tree.
             let place = self.volume.prepare_place(vfolder)?;
             self.at("clone.placed")?;
-            self.volume.sync(&staging)?;
+            if !cloned.durable {
+                self.volume.sync(&staging)?;
+            }
             self.at("clone.synced")?;
             self.write_record(Some(Totals { entries, bytes }))?;
             self.at("clone.totalled")?;
@@ -99,7 +102,7 @@ impl Job<'_> {
         Ok(fences.enter(self.volume, source, Stay::Copying, epoch, control)?)
     }
 
-    fn copy(&self, staging: &Staging, source: Uuid) -> Result<(), Interrupted> {
+    fn copy(&self, staging: &Staging, source: Uuid) -> Result<Cloned, Interrupted> {
         let control = &*self.task.control;
         let Some(source) = self.volume.tree(source)? else {
             let message = format!("the vfolder {source} has no tree on this volume");
@@ -110,6 +113,7 @@ impl Job<'_> {
             parent: staging.directory(),
             name: &name,
             links: staging.links(),
+            root: None,
         };
         let scan = Control::default();
         thread::scope(|scope| {
@@ -126,7 +130,10 @@ impl Job<'_> {
             if let Err(error) = counting.spawn_scoped(scope, count) {
                 tracing::warn!(operation = %self.operation, %error, "no thread to count what is to be copied");
             }
-            let cloned = clone_tree(source.as_fd(), target, control);
+            let cloned = self
+                .volume
+                .backend()
+                .clone_tree(source.as_fd(), target, control);
             scan.stop();
             cloned
         })

@@ -37,6 +37,8 @@ pub struct CloneTarget<'a> {
     /// An empty directory on the same filesystem, for the names that hard-linked files have meanwhile. Empty again
     /// after success. Open for reading.
     pub links: BorrowedFd<'a>,
+    /// The copy's root, open, if it has been made already; empty but for `links`, where that is in it.
+    pub root: Option<BorrowedFd<'a>>,
 }
 
 /// Copies the tree below `source`, a directory open for reading, to `target`. Nothing is synced.
@@ -55,12 +57,13 @@ pub fn clone_tree(
     let links = duplicate(target.links)
         .map_err(system("dup"))
         .map_err(at_root)?;
-    mkdirat(target.parent, target.name, Mode::RWXU)
-        .map_err(system("mkdirat"))
-        .map_err(at_root)?;
-    let made = open_directory(target.parent, target.name)
-        .map_err(system("open"))
-        .map_err(at_root)?;
+    let made = match target.root {
+        Some(root) => duplicate(root).map_err(system("dup")),
+        None => mkdirat(target.parent, target.name, Mode::RWXU)
+            .map_err(system("mkdirat"))
+            .and_then(|()| open_directory(target.parent, target.name).map_err(system("open"))),
+    }
+    .map_err(at_root)?;
     let source = open_directory(source, c".")
         .map_err(system("open"))
         .map_err(at_root)?;
