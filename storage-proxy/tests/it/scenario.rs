@@ -10,6 +10,7 @@ use std::{
 use tokio::time::{sleep, timeout};
 use tonic::Status;
 use uuid::Uuid;
+use vfolder_ioctl::btrfs::create_subvolume;
 use vfolder_proto::storage::{
     CancelTaskRequest, CloneTree, CreateTree, FenceTreeRequest, ForgetTaskRequest, PurgeTree,
     TaskOutcome, run_task_request::Task,
@@ -19,7 +20,11 @@ use vfolder_storage_proxy::{
     volume::tree_path,
 };
 
-use crate::{oracle, proxy::Proxy};
+use crate::{
+    oracle,
+    proxy::Proxy,
+    support::{c, directory},
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -86,6 +91,9 @@ impl Scenario {
 
     fn fill(&self, vfolder: Uuid) {
         let tree = self.tree(vfolder);
+        fs::create_dir_all(tree.parent().unwrap()).unwrap();
+        // Where trees are subvolumes, this one is.
+        let _ = create_subvolume(directory(tree.parent().unwrap()), &c(vfolder.to_string()));
         for directory in ["a/b", "c"] {
             fs::create_dir_all(tree.join(directory)).unwrap();
             fs::write(tree.join(directory).join("file"), directory).unwrap();
