@@ -25,7 +25,7 @@ pub mod root;
 pub mod usage;
 
 pub use clone::{CloneTarget, clone_tree};
-pub use control::{Control, Progress};
+pub use control::{Control, Pace, Progress};
 pub use error::{Fault, TreeError};
 pub use list::{Entry, Page};
 pub use meta::{FileKind, Meta};

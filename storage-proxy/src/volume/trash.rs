@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     faults::at,
-    tree::{Control, Fault, TreeError, dirents::Dirents, open::open_directory},
+    tree::{Control, Fault, TreeError, Usage, dirents::Dirents, open::open_directory},
 };
 
 impl OpenVolume {
@@ -91,6 +91,21 @@ impl OpenVolume {
     /// The first fault and where.
     pub fn destroy_trash(&self, name: &CStr, control: &Control) -> Result<(), TreeError> {
         self.backend.remove(self.trash.as_fd(), name, control)
+    }
+
+    /// Counts what is under `name` in the trash, unless that is no directory, or one that is destroyed faster than it can
+    /// be counted.
+    ///
+    /// # Errors
+    /// The first fault and where.
+    pub fn count_trash(&self, name: &CStr, control: &Control) -> Result<Option<Usage>, TreeError> {
+        let Ok(tree) = open_directory(&self.trash, name) else {
+            return Ok(None);
+        };
+        if self.backend.removes_at_once(tree.as_fd()) {
+            return Ok(None);
+        }
+        self.backend.usage(tree.as_fd(), control).map(Some)
     }
 
     /// Shows `visit` the names in the trash, until it answers false. It may destroy what it is shown.

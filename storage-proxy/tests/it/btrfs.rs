@@ -9,11 +9,9 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
-use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 use vfolder_ioctl::btrfs::{create_subvolume, is_subvolume};
 use vfolder_storage_proxy::{
@@ -95,15 +93,6 @@ async fn clone(rig: &Rig, source: Uuid) -> (Uuid, PathBuf, Outcome) {
     (vfolder, rig.tree(vfolder), ended)
 }
 
-async fn until_trash_is_empty(rig: &Rig) {
-    let emptied = async {
-        while rig.count("trash") > 0 {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(Duration::from_secs(20), emptied).await.unwrap();
-}
-
 #[tokio::test]
 async fn a_tree_is_a_subvolume_and_its_clone_a_snapshot_of_any_size() {
     on_btrfs(async |rig| {
@@ -138,7 +127,7 @@ async fn a_tree_is_a_subvolume_and_its_clone_a_snapshot_of_any_size() {
             assert!(!tree.join("new").exists());
 
             run(&rig, Work::Purge { vfolder }).await;
-            until_trash_is_empty(&rig).await;
+            rig.reclaimed().await;
             assert_eq!(subvolumes(&rig), [tree_path(source)]);
         }
         assert_eq!(rig.count("staging"), 0);
@@ -213,7 +202,7 @@ async fn subvolumes_within_a_tree_are_copied_as_directories_and_removed_with_it(
         for vfolder in [vfolder, source] {
             run(&rig, Work::Purge { vfolder }).await;
         }
-        until_trash_is_empty(&rig).await;
+        rig.reclaimed().await;
         assert_eq!(all_subvolumes(&rig), Vec::<String>::new());
     })
     .await;
@@ -267,7 +256,7 @@ async fn a_tree_that_its_owner_made_read_only_is_cloned_and_purged() {
         fs::write(copy.join("file"), "y").unwrap();
         run(&rig, Work::Purge { vfolder: source }).await;
         assert!(!tree.exists());
-        until_trash_is_empty(&rig).await;
+        rig.reclaimed().await;
     })
     .await;
 }
@@ -294,7 +283,7 @@ async fn a_cancelled_clone_leaves_no_subvolume() {
             .unwrap();
         let cancelled = rig.tasks.cancel(operation, "v", vfolder, 1).await;
         assert_eq!(cancelled, Ok(false));
-        until_trash_is_empty(&rig).await;
+        rig.reclaimed().await;
         assert_eq!(subvolumes(&rig), Vec::<String>::new());
         assert_eq!(rig.count("staging"), 0);
     })

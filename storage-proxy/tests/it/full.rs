@@ -11,7 +11,7 @@ use vfolder_storage_proxy::{
 
 use crate::{
     mounted::{Mounted, mount},
-    support::Rig,
+    support::{Rig, eventually},
     tasks::outcome,
 };
 
@@ -25,6 +25,7 @@ fn rig(dir: tempfile::TempDir) -> Rig {
     let tasks = Tasks::new(vec![VolumeConfig {
         volume: Arc::clone(&volume),
         max_tasks: 1,
+        reclaim_duty: 20,
     }]);
     Rig { dir, volume, tasks }
 }
@@ -71,8 +72,9 @@ async fn a_clone_that_does_not_fit_fails_clearly_and_gives_its_space_back() {
         (FailureKind::VolumeFull, false),
         "{failure:?}"
     );
-    assert_eq!((rig.count("staging"), rig.count("trash")), (0, 0));
     assert!(!rig.tree(vfolder).exists());
+    assert_eq!(rig.count("staging"), 0);
+    rig.reclaimed().await;
     let after = rig
         .volume
         .get()
@@ -194,7 +196,8 @@ async fn clears_and_purges_when_full(dir: tempfile::TempDir) {
         assert_eq!(kind(outcome(task).await), FailureKind::VolumeFull);
         assert!(!rig.root().join(format!("staging/{operation}")).exists());
     }
-    assert_eq!((rig.count("staging"), rig.count("trash")), (0, 0));
+    assert_eq!(rig.count("staging"), 0);
+    rig.reclaimed().await;
     // Where there is no space even to note that they must not be done any more, they are not forgotten yet.
     for operation in [another, operation] {
         match rig.tasks.forget(operation, "v").await {
@@ -211,9 +214,11 @@ async fn clears_and_purges_when_full(dir: tempfile::TempDir) {
     let ended = outcome(rig.tasks.run(purge, rig.spec(work)).unwrap()).await;
     assert_eq!(ended.failure, None);
     assert!(!rig.tree(filler).exists());
+    rig.reclaimed().await;
     assert!(free().available_inodes > before);
     // What there was no space for is noted once there is.
-    assert!(rig.root().join(format!("journal/epochs/{filler}")).exists());
+    let note = rig.root().join(format!("journal/epochs/{filler}"));
+    eventually("the purge's fence is noted", || note.exists()).await;
     for operation in [another, operation, purge] {
         rig.tasks.forget(operation, "v").await.unwrap();
     }

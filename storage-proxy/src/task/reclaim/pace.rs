@@ -1,0 +1,174 @@
+//! How fast the reclaimer may go: in short slices with pauses while others are at work, else without.
+//!
+//! An unlink by itself is cheap. What others feel is the journal that it fills: their fsync(2) waits until all that was
+//! unlinked since the last commit is written too. So what counts is how much is unlinked between two of their syncs, and
+//! a pause after every few milliseconds of work bounds that; neither a nice value nor an I/O priority does, since it is
+//! the filesystem's own thread that writes the journal.
+//!
+//! That others are at work is known of tasks and file RPCs (`activity`), and guessed of sessions, which write to the
+//! filesystem directly: then an entry takes several times as long as it used to.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    task::activity::Activity,
+    tree::Pace,
+    volume::{OpenVolume, Volume},
+};
+
+/// How long it works before it looks around.
+const SLICE: Duration = Duration::from_millis(5);
+/// No pause is longer, so that the order to stop is heard soon.
+const LONGEST_PAUSE: Duration = Duration::from_millis(95);
+/// An entry that takes so many times as long as the quickest slice's says that others are at work.
+const SLOWER: u32 = 3;
+/// The quickest slice is forgotten bit by bit, one part in so many with each slice: the next tree may have larger files.
+const FORGETTING: u32 = 50;
+/// Once less than one part in so many of a volume is free, in bytes or in inodes, space matters more than latency.
+const NEARLY_FULL: u64 = 10;
+/// How often it is looked whether the volume is nearly full.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The reclaimer's pace on one volume.
+#[derive(Debug)]
+pub(super) struct Pacer {
+    volume: Arc<Volume>,
+    activity: Arc<Activity>,
+    pause: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    slice: Slice,
+    quickest: Option<Duration>,
+    looked: Option<(Instant, bool)>,
+}
+
+#[derive(Debug)]
+struct Slice {
+    began: Instant,
+    entries: u32,
+}
+
+impl Slice {
+    fn new() -> Self {
+        Self {
+            began: Instant::now(),
+            entries: 0,
+        }
+    }
+}
+
+impl Pacer {
+    /// While others are at work, it works `duty` percent of the time; 100: it never pauses.
+    pub fn new(volume: Arc<Volume>, activity: Arc<Activity>, duty: u8) -> Self {
+        let duty = u32::from(duty.clamp(1, 100));
+        Self {
+            volume,
+            activity,
+            pause: (SLICE * (100 - duty) / duty).min(LONGEST_PAUSE),
+            state: Mutex::new(State {
+                slice: Slice::new(),
+                quickest: None,
+                looked: None,
+            }),
+        }
+    }
+
+    /// Whether space matters more than anybody's latency now.
+    pub fn is_urgent(&self) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.is_urgent(&self.volume)
+    }
+}
+
+impl Pace for Pacer {
+    fn step(&self) {
+        let pause = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.slice.entries += 1;
+            let took = state.slice.began.elapsed();
+            if took < SLICE {
+                return;
+            }
+            let entry = took / state.slice.entries;
+            let contended = state.is_slow(entry);
+            state.slice = Slice::new();
+            (contended || self.activity.is_busy()) && !state.is_urgent(&self.volume)
+        };
+        if pause && !self.pause.is_zero() {
+            thread::sleep(self.pause);
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.slice = Slice::new();
+        }
+    }
+}
+
+impl State {
+    /// Whether an entry took far longer than it can.
+    fn is_slow(&mut self, entry: Duration) -> bool {
+        let quickest = self.quickest.map_or(entry, |known| {
+            entry.min(known + known / FORGETTING + Duration::from_nanos(1))
+        });
+        self.quickest = Some(quickest);
+        entry > quickest * SLOWER
+    }
+
+    fn is_urgent(&mut self, volume: &Volume) -> bool {
+        match self.looked {
+            Some((at, urgent)) if at.elapsed() < LOOK => urgent,
+            _ => {
+                let urgent = volume.get().is_ok_and(|volume| is_nearly_full(&volume));
+                self.looked = Some((Instant::now(), urgent));
+                urgent
+            }
+        }
+    }
+}
+
+fn is_nearly_full(volume: &OpenVolume) -> bool {
+    volume.capacity().is_ok_and(|now| {
+        now.available_bytes < now.total_bytes / NEARLY_FULL
+            || now.available_inodes < now.total_inodes / NEARLY_FULL
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_far_slower_than_the_quickest_tell_of_others_until_that_is_forgotten() {
+        let mut state = State {
+            slice: Slice::new(),
+            quickest: None,
+            looked: None,
+        };
+        let micros = Duration::from_micros;
+        assert!(!state.is_slow(micros(20)));
+        assert!(!state.is_slow(micros(50)));
+        assert!(state.is_slow(micros(80)));
+        let slices = (1..).find(|_| !state.is_slow(micros(80)));
+        assert!(
+            (5..100).contains(&slices.unwrap_or_default()),
+            "forgotten after {slices:?} slices"
+        );
+    }
+
+    #[test]
+    fn the_pause_is_what_the_duty_leaves_and_never_long() {
+        let volume = || {
+            let holder = crate::volume::Holder::this(uuid::Uuid::nil());
+            Arc::new(Volume::new("v", "/nowhere", holder))
+        };
+        for (duty, pause) in [(100, 0), (50, 5), (20, 20), (5, 95), (1, 95), (0, 95)] {
+            let pacer = Pacer::new(volume(), Arc::default(), duty);
+            assert_eq!(pacer.pause, Duration::from_millis(pause), "{duty} %");
+        }
+    }
+}
