@@ -26,6 +26,8 @@ pub const POINTS: &[&str] = &[
     "clone.synced",
     "clone.totalled",
     "clone.published",
+    // After a clone has noted where to go on from.
+    "clone.noted",
     // The rename that makes a tree visible: before it, after it, after both directories are synced.
     "publish.begin",
     "publish.renamed",

@@ -16,7 +16,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Mode, fchmod, fstat, futimens, mkdirat, unlinkat},
+    fs::{AtFlags, Mode, fchmod, fstat, fsync, futimens, mkdirat, unlinkat},
     io::Errno,
 };
 use uuid::Uuid;
@@ -29,7 +29,7 @@ use super::{Backend, Capabilities, Cloned, Method, Plain};
 use crate::{
     faults::at,
     tree::{
-        CloneTarget, Control, Fault, FileKind, Meta, TreeError, Usage, dirents::Dirents,
+        CloneTarget, Control, Fault, FileKind, Meta, TreeError, Usage, Workers, dirents::Dirents,
         error::system, open::open_directory,
     },
 };
@@ -80,7 +80,12 @@ impl Btrfs {
     }
 
     /// Answers false where the tree has to be walked.
-    fn snapshot(&self, source: BorrowedFd<'_>, target: &CloneTarget<'_>) -> Result<bool, Fault> {
+    fn snapshot(
+        &self,
+        source: BorrowedFd<'_>,
+        target: &CloneTarget<'_>,
+        control: &Control,
+    ) -> Result<bool, Fault> {
         if !is_subvolume(source).map_err(system("fstat"))? {
             return Ok(false);
         }
@@ -89,7 +94,16 @@ impl Btrfs {
             return Ok(false);
         }
         at("clone.copying").map_err(system("BTRFS_IOC_SNAP_CREATE_V2"))?;
-        match snapshot(source, target.parent, target.name) {
+        let taken = match snapshot(source, target.parent, target.name) {
+            // An earlier life has left something there. It is quicker to begin anew than to look what it is.
+            Err(Errno::EXIST) if target.resume.is_some() => {
+                self.remove(target.parent, target.name, control)
+                    .map_err(|error| error.fault)?;
+                snapshot(source, target.parent, target.name)
+            }
+            done => done,
+        };
+        match taken {
             // A file in it is used for swapping.
             Err(Errno::TXTBSY) => Ok(false),
             Err(errno) if is_refusal(errno) => {
@@ -102,31 +116,44 @@ impl Btrfs {
         }
     }
 
+    /// Into a subvolume. A hard link doesn't cross the border of one, so the names that hard-linked files have meanwhile
+    /// are in there too, and not in the target's own directory for them. That only says what theirs is called.
     fn walk(
         &self,
         source: BorrowedFd<'_>,
         target: CloneTarget<'_>,
         control: &Control,
-    ) -> Result<(), TreeError> {
+    ) -> Result<Cloned, TreeError> {
         let at_root = |call| move |errno| TreeError::new(Fault::System(call, errno), Vec::new());
-        let made = self
-            .create(target.parent, target.name)
-            .map_err(at_root("mkdirat"))?;
-        // A hard link doesn't cross the border of a subvolume. Nobody can have guessed this name and put it into the
-        // source.
-        let name = CString::new(format!(".links-{}", Uuid::new_v4())).unwrap_or_default();
-        mkdirat(&made, &name, Mode::RWXU).map_err(at_root("mkdirat"))?;
+        let name = links_name(target.links).map_err(|fault| TreeError::new(fault, Vec::new()))?;
+        let made = match self.create(target.parent, target.name) {
+            Err(Errno::EXIST) if target.resume.is_some() => {
+                open_directory(target.parent, target.name)
+            }
+            made => made,
+        }
+        .map_err(at_root("BTRFS_IOC_SUBVOL_CREATE_V2"))?;
+        match mkdirat(&made, &name, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(at_root("mkdirat")(errno)),
+        }
         let links = open_directory(&made, &name).map_err(at_root("open"))?;
         let within = CloneTarget {
             links: links.as_fd(),
             root: Some(made.as_fd()),
             ..target
         };
-        self.plain.clone_tree(source, within, control)?;
+        let cloned = self.plain.clone_tree(source, within, control)?;
         // The root has its times already.
         let root = fstat(&made).map(Meta::from).map_err(at_root("fstat"))?;
-        unlinkat(&made, &name, AtFlags::REMOVEDIR).map_err(at_root("unlinkat"))?;
-        futimens(&made, &root.times()).map_err(at_root("futimens"))
+        match unlinkat(&made, &name, AtFlags::REMOVEDIR) {
+            // A resumed walk removes what the source doesn't have.
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(at_root("unlinkat")(errno)),
+        }
+        futimens(&made, &root.times()).map_err(at_root("futimens"))?;
+        unlinkat(target.links, &name, AtFlags::REMOVEDIR).map_err(at_root("unlinkat"))?;
+        Ok(cloned)
     }
 
     /// Answers false where there is more to do.
@@ -205,15 +232,15 @@ impl Backend for Btrfs {
     ) -> Result<Cloned, TreeError> {
         let snapped = control
             .check()
-            .and_then(|()| self.snapshot(source, &target))
+            .and_then(|()| self.snapshot(source, &target, control))
             .map_err(|fault| TreeError::new(fault, Vec::new()))?;
-        if !snapped {
-            self.walk(source, target, control)?;
+        match snapped {
+            true => Ok(Cloned {
+                durable: true,
+                walked: None,
+            }),
+            false => self.walk(source, target, control),
         }
-        Ok(Cloned {
-            durable: snapped,
-            counted: !snapped,
-        })
     }
 
     fn remove(
@@ -243,8 +270,13 @@ impl Backend for Btrfs {
         is_subvolume(tree) == Ok(true) && has_nested_subvolumes(tree) == Ok(false)
     }
 
-    fn usage(&self, root: BorrowedFd<'_>, control: &Control) -> Result<Usage, TreeError> {
-        self.plain.usage(root, control)
+    fn usage(
+        &self,
+        root: BorrowedFd<'_>,
+        workers: Workers,
+        control: &Control,
+    ) -> Result<Usage, TreeError> {
+        self.plain.usage(root, workers, control)
     }
 
     fn make_movable(&self, tree: BorrowedFd<'_>) -> Result<bool, Errno> {
@@ -267,6 +299,28 @@ fn is_refusal(errno: Errno) -> bool {
             | Errno::INVAL
             | Errno::XDEV
     )
+}
+
+/// The name for a directory of links within a copy: the one that an earlier life has noted in `notes`, or a new one, which
+/// nobody can have guessed and put into the source. Durable before anything has that name.
+fn links_name(notes: BorrowedFd<'_>) -> Result<CString, Fault> {
+    let mut noted = None;
+    let (mut dirents, mut more) = (Dirents::default(), true);
+    while more {
+        let batch = dirents.batch(notes, |name, _| {
+            noted = Some(name.to_owned());
+            Ok(())
+        });
+        more = batch.map_err(|(fault, _)| fault)?.is_some();
+    }
+    if let Some(noted) = noted {
+        return Ok(noted);
+    }
+    let name = CString::new(format!(".links-{}", Uuid::new_v4())).unwrap_or_default();
+    mkdirat(notes, &name, Mode::RWXU)
+        .and_then(|()| fsync(notes))
+        .map_err(system("mkdirat"))?;
+    Ok(name)
 }
 
 fn is_subvolume_at(parent: BorrowedFd<'_>, name: &CStr) -> bool {

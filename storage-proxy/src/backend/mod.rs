@@ -31,7 +31,7 @@ use thiserror::Error;
 
 use self::btrfs::Btrfs;
 pub use self::{filesystem::Filesystem, plain::Plain};
-use crate::tree::{CloneTarget, Control, TreeError, Usage};
+use crate::tree::{self, CloneTarget, Control, TreeError, Usage, Workers};
 
 /// The best way that a filesystem has to clone a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +49,10 @@ pub enum Method {
 pub struct Capabilities {
     /// How trees are cloned.
     pub method: Method,
-    /// How many threads a clone by entries profits from; at least 1.
-    pub clone_workers: usize,
-    /// How many threads a removal by entries profits from; at least 1.
-    pub remove_workers: usize,
+    /// How many threads a clone by entries profits from.
+    pub clone_workers: Workers,
+    /// How many threads a removal by entries profits from.
+    pub remove_workers: Workers,
     /// A tree's size can be limited ([`Backend::set_quota`]).
     pub quota: bool,
 }
@@ -62,8 +62,8 @@ pub struct Capabilities {
 pub struct Cloned {
     /// All of it survives a power cut. If not, syncfs(2) makes it so.
     pub durable: bool,
-    /// The control has counted what was cloned. Not so for a snapshot: nobody looks at what is in it.
-    pub counted: bool,
+    /// What the walk has done, which has counted what it cloned. Nothing for a snapshot: nobody looks at what is in it.
+    pub walked: Option<tree::Cloned>,
 }
 
 /// How large a tree may become.
@@ -109,8 +109,8 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Those of mkdir(2).
     fn create(&self, parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno>;
 
-    /// Clones the tree below `source`, a tree's root, to `target`. Nobody writes into the source meanwhile who could be
-    /// kept from it.
+    /// Clones the tree below `source`, a tree's root, to `target`, or goes on with what an earlier life has left there.
+    /// Nobody writes into the source meanwhile who could be kept from it.
     ///
     /// # Errors
     /// The first fault and where. What was made until then stays at the target, for the caller to remove.
@@ -141,7 +141,12 @@ pub trait Backend: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// The first fault and where; what vanishes meanwhile is none.
-    fn usage(&self, root: BorrowedFd<'_>, control: &Control) -> Result<Usage, TreeError>;
+    fn usage(
+        &self,
+        root: BorrowedFd<'_>,
+        workers: Workers,
+        control: &Control,
+    ) -> Result<Usage, TreeError>;
 
     /// Lifts what its owner has put on the root of a tree and what keeps it from being renamed (`EROFS`). Answers whether
     /// there was something.

@@ -21,7 +21,7 @@ use vfolder_proto::storage::{
 use super::{refuse, stream, volume};
 use crate::{
     task::{TaskSpec, Tasks, Work},
-    tree::{Control, usage},
+    tree::{Control, Workers, usage},
     volume::{Fence, OpenVolume, Volume},
 };
 
@@ -206,7 +206,8 @@ impl StorageService for Storage {
                 .tree(vfolder)
                 .map_err(|error| refuse::by_volume(&error))?;
             let tree = tree.ok_or_else(|| no_tree(vfolder))?;
-            usage(tree.as_fd(), &control).map_err(|error| refuse::by_tree(&error))
+            usage(tree.as_fd(), Workers::all_cores(), &control)
+                .map_err(|error| refuse::by_tree(&error))
         });
         let all = counted.await?;
         Ok(Response::new(GetTreeUsageResponse {

@@ -22,7 +22,7 @@ use super::{
 };
 
 /// Largest value and largest list of names that Linux has (xattr(7)).
-const XATTR_MAX: usize = 64 * 1024;
+pub(super) const XATTR_MAX: usize = 64 * 1024;
 
 /// Copies attributes one by one, with buffers to be used again and again.
 #[derive(Debug)]
@@ -42,6 +42,7 @@ impl Default for AttributeCopier {
 
 impl AttributeCopier {
     /// Gives an open file or directory what `meta` says, and the extended attributes of `source`, if it is still there.
+    /// `owner` is whose it is, user and group, where that is known.
     ///
     /// # Errors
     /// [`Fault::Owner`], and those of the calls.
@@ -50,9 +51,12 @@ impl AttributeCopier {
         source: Option<BorrowedFd<'_>>,
         target: BorrowedFd<'_>,
         meta: &Meta,
+        owner: Option<(u32, u32)>,
     ) -> Result<(), Fault> {
-        let (uid, gid) = meta.owner();
-        fchown(target, Some(uid), Some(gid)).map_err(|errno| owner_refused(meta, errno))?;
+        if owner != Some((meta.uid, meta.gid)) {
+            let (uid, gid) = meta.owner();
+            fchown(target, Some(uid), Some(gid)).map_err(|errno| owner_refused(meta, errno))?;
+        }
         if let Some(source) = source {
             self.copy_xattrs(
                 |names| flistxattr(source, names),

@@ -25,11 +25,12 @@ pub struct Progress {
 
 /// Holds work up now and then, so that more urgent work comes first.
 pub trait Pace: fmt::Debug + Send + Sync {
-    /// Called before each step. May wait, but never for long: the wish to stop is heard afterwards.
+    /// Called before each step, by each thread of the work. May wait, but never for long: the wish to stop is heard
+    /// afterwards.
     fn step(&self);
 }
 
-/// Counters and a stop flag.
+/// Counters and a stop flag, for one walk at a time.
 #[derive(Debug, Default)]
 pub struct Control {
     pace: Option<Arc<dyn Pace>>,
@@ -38,6 +39,7 @@ pub struct Control {
     bytes_done: AtomicU64,
     bytes_total: AtomicU64,
     stop: AtomicBool,
+    halted: AtomicBool,
 }
 
 impl Control {
@@ -70,11 +72,16 @@ impl Control {
         {
             pace.step();
         }
-        if self.stopped() {
+        if self.stopped() || self.halted.load(Relaxed) {
             Err(Fault::Cancelled)
         } else {
             Ok(())
         }
+    }
+
+    /// Makes all threads of one walk stop, since one of them has met a fault, or lets the next walk begin.
+    pub(super) fn halt(&self, halt: bool) {
+        self.halted.store(halt, Relaxed);
     }
 
     /// An entry is done.

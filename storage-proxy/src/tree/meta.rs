@@ -72,6 +72,8 @@ pub struct Meta {
     pub accessed: (i64, i64),
     /// Last change of its data; seconds and nanoseconds since 1970.
     pub modified: (i64, i64),
+    /// Last change of anything in the inode, by the filesystem's clock; seconds and nanoseconds since 1970.
+    pub changed: (i64, i64),
 }
 
 impl From<Stat> for Meta {
@@ -98,6 +100,7 @@ impl From<Stat> for Meta {
             device: stat.st_rdev as u64,
             accessed: (stat.st_atime as i64, stat.st_atime_nsec as i64),
             modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
         }
     }
 }

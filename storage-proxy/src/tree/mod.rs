@@ -7,12 +7,11 @@
 //! * a directory is only ever reached from the tree's root handle, one component at a time, by opens that follow no
 //!   symlink and cross no mount ([`open`]); every other call takes such a handle and a single component;
 //! * nothing but directories and regular files is opened for reading, and never so that the open could block;
-//! * memory and descriptors do not grow with the width or depth of the tree ([`descent`]), names apart.
+//! * memory and descriptors do not grow with the width or depth of the tree ([`walk`]), names apart.
 
 pub mod attributes;
 pub mod clone;
 pub mod control;
-pub mod descent;
 pub mod dirents;
 pub mod error;
 pub mod list;
@@ -23,8 +22,9 @@ pub mod path;
 pub mod remove;
 pub mod root;
 pub mod usage;
+pub mod walk;
 
-pub use clone::{CloneTarget, clone_tree};
+pub use clone::{Checkpoint, CloneTarget, Cloned, Moment, Ongoing, clone_tree};
 pub use control::{Control, Pace, Progress};
 pub use error::{Fault, TreeError};
 pub use list::{Entry, Page};
@@ -33,3 +33,4 @@ pub use path::{PathError, RelativePath};
 pub use remove::remove_tree;
 pub use root::TreeRoot;
 pub use usage::{Usage, usage};
+pub use walk::Workers;

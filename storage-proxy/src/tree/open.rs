@@ -7,7 +7,10 @@ use std::{
     ffi::CStr,
     fs,
     os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -17,6 +20,7 @@ use rustix::{
         AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags, fstat, openat, openat2, statat, statx,
     },
     io::{Errno, Result},
+    path::DecInt,
 };
 
 use super::{Control, Fault, FileKind, Meta, RelativePath, error::looking};
@@ -125,15 +129,31 @@ pub fn reopen_regular(
     if meta.kind != FileKind::Regular {
         return Err(Fault::Changed);
     }
-    let path = format!("/proc/self/fd/{}", handle.as_raw_fd());
     // Not O_NOFOLLOW: the last component is the link to the handle's file. O_NONBLOCK: for leases.
     let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let file = match openat(CWD, path, flags, Mode::empty()) {
+    let file = match openat(
+        own_handles()?,
+        DecInt::from_fd(&handle),
+        flags,
+        Mode::empty(),
+    ) {
         // The link leads to the file even when that has no name left.
         Err(Errno::NOENT) => return Err(Fault::NoProc),
         opened => opened.map_err(looking("open"))?,
     };
     Ok((file, meta))
+}
+
+/// The directory of links to this process's handles (proc_pid_fd(5)); open, so that the way there is not walked for each
+/// file.
+fn own_handles() -> std::result::Result<BorrowedFd<'static>, Fault> {
+    static HANDLES: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(open) = HANDLES.get() {
+        return Ok(open.as_fd());
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = openat(CWD, "/proc/self/fd", flags, Mode::empty()).map_err(|_| Fault::NoProc)?;
+    Ok(HANDLES.get_or_init(|| opened).as_fd())
 }
 
 /// EAGAIN means that a rename or mount elsewhere disturbed the kernel's check: it asks to be called again.

@@ -1,30 +1,31 @@
-//! Destroys a tree: iterative, never through a symlink or into a mount, and harmless to repeat.
+//! Destroys a tree: never through a symlink or into a mount, and harmless to repeat.
 
 use std::{
-    ffi::{CStr, CString},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    ffi::CStr,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
 use rustix::{
     fs::{
-        AtFlags, IFlags, Mode, OFlags, SeekFrom, chmod, ftruncate, ioctl_getflags, ioctl_setflags,
-        seek, statat, unlinkat,
+        AtFlags, IFlags, Mode, OFlags, chmod, fstat, ftruncate, ioctl_getflags, ioctl_setflags,
+        statat, unlinkat,
     },
     io::Errno,
 };
 
 use super::{
-    Control, Fault, FileKind, Meta, TreeError,
-    descent::Descent,
-    dirents::Dirents,
+    Control, Fault, FileKind, Meta, TreeError, Workers,
     error::{looking, system},
     open::{open_directory, open_entry, reopen_regular},
+    walk::{Dir, Entered, Found, Leave, Visitor, walk},
 };
 use crate::faults::at;
 
-/// A file larger than this is truncated by steps of this size before it is unlinked: an unlink of 10 GiB takes seconds
-/// on ext4, in which no stop would be heard.
-const TRUNCATE_STEP: u64 = 1 << 30;
+/// A file larger than this is truncated by steps of this size before it is unlinked: on ext4, an unlink of 10 GiB takes
+/// seconds, in which no stop would be heard, and one of 256 MiB about 50 ms.
+const TRUNCATE_STEP: u64 = 256 << 20;
+
 /// How often a directory that a writer keeps filling is emptied again.
 const PATIENCE: usize = 16;
 
@@ -35,6 +36,7 @@ const PATIENCE: usize = 16;
 pub fn remove_tree(
     parent: BorrowedFd<'_>,
     name: &CStr,
+    workers: Workers,
     control: &Control,
 ) -> Result<(), TreeError> {
     let at_root = |fault| TreeError::new(fault, Vec::new());
@@ -44,147 +46,100 @@ pub fn remove_tree(
         Err(Fault::Changed) => return unlink_root(parent, name, AtFlags::empty()).map_err(at_root),
         Err(fault) => return Err(at_root(fault)),
     };
-    let mut removal = Removal {
-        descent: Descent::new(root),
-        frames: vec![Frame::default()],
-        dirents: Dirents::default(),
+    let removal = Removal {
+        parent,
+        name,
         control,
     };
-    removal.run()?;
-    unlink_root(parent, name, AtFlags::REMOVEDIR).map_err(at_root)?;
-    control.entry_done();
-    Ok(())
+    walk(&removal, entered(root).map_err(at_root)?, workers, control)
 }
 
 struct Removal<'a> {
-    descent: Descent,
-    frames: Vec<Frame>,
-    dirents: Dirents,
+    /// What contains the tree.
+    parent: BorrowedFd<'a>,
+    /// The tree's name in it.
+    name: &'a CStr,
     control: &'a Control,
 }
 
-/// A directory that is being emptied.
-#[derive(Default)]
-struct Frame {
-    /// Directories of the last batch, yet to be entered.
-    pending: Vec<CString>,
-    /// It has been read to its end.
-    finished: bool,
-    /// How many times it has been read from the start again.
-    rounds: usize,
-    /// Something was found in this round.
-    found: bool,
-}
+/// How many times a directory has been read from its start again.
+type Rounds = AtomicUsize;
 
-impl Removal<'_> {
-    /// Empties the root.
-    fn run(&mut self) -> Result<(), TreeError> {
-        while let Some(frame) = self.frames.last_mut() {
-            self.control
-                .check()
-                .map_err(|fault| TreeError::new(fault, Vec::new()))?;
-            if let Some(name) = frame.pending.pop() {
-                match self.descend(&name) {
-                    Ok(()) | Err(Fault::Gone) => {}
-                    Err(fault) => return Err(self.error(fault, &name)),
-                }
-            } else if frame.finished {
-                self.complete()?;
-            } else {
-                self.read_batch()
-                    .map_err(|(fault, name)| self.error(fault, &name))?;
-            }
-        }
-        Ok(())
-    }
+impl Visitor for Removal<'_> {
+    type Worker = ();
+    type Data = Rounds;
 
-    fn error(&self, fault: Fault, name: &CStr) -> TreeError {
-        TreeError::new(fault, self.descent.path_of(name))
-    }
+    fn worker(&self) {}
 
-    fn read_batch(&mut self) -> Result<(), (Fault, CString)> {
-        let Some(frame) = self.frames.last_mut() else {
-            return Ok(());
-        };
-        let directory = match self.descent.current() {
-            Err(Fault::Gone) => {
-                frame.finished = true;
-                return Ok(());
-            }
-            done => done.map_err(|fault| (fault, CString::default()))?,
-        };
-        let (control, pending, found) = (self.control, &mut frame.pending, &mut frame.found);
-        let position = self.dirents.batch(directory, |name, kind| {
-            control.check()?;
-            at("remove.entry").map_err(system("unlink"))?;
-            *found = true;
-            if kind == FileKind::Directory || !remove_file(directory, name, kind, control)? {
-                pending.push(name.to_owned());
-            }
-            Ok(())
-        })?;
-        frame.finished = position.is_none();
-        Ok(())
-    }
-
-    fn descend(&mut self, name: &CStr) -> Result<(), Fault> {
-        let directory = self.descent.current()?;
-        let child = match open_to_empty(directory, name) {
+    fn enter(
+        &self,
+        (): &mut (),
+        _: &Dir<Rounds>,
+        handle: BorrowedFd<'_>,
+        name: &CStr,
+    ) -> Result<Option<Entered<Rounds>>, Fault> {
+        at("remove.entry").map_err(system("unlink"))?;
+        match open_to_empty(handle, name) {
             // Somebody has put a file in its place.
             Err(Fault::Changed) => {
-                unlink(directory, name, AtFlags::empty())?;
+                unlink(handle, name, AtFlags::empty())?;
                 self.control.entry_done();
-                return Ok(());
+                Ok(None)
             }
-            done => done?,
-        };
-        self.descent.enter(name.to_owned(), child)?;
-        self.frames.push(Frame::default());
-        Ok(())
+            done => done.and_then(entered).map(Some),
+        }
     }
 
-    /// Removes the current directory, if it is empty, and goes back up. The root is left to the caller.
-    fn complete(&mut self) -> Result<(), TreeError> {
-        let Some(frame) = self.frames.last_mut() else {
-            return Ok(());
-        };
-        // Some filesystems skip entries of a directory that is being emptied while it is read: once more, until a round
-        // finds nothing.
-        if frame.found {
-            if frame.rounds >= PATIENCE {
-                return Err(self.error(Fault::Changed, c""));
-            }
-            frame.rounds += 1;
-            (frame.found, frame.finished) = (false, false);
-            return match self.descent.current() {
-                Ok(directory) => seek(directory, SeekFrom::Start(0))
-                    .map_err(system("lseek"))
-                    .map(drop),
-                Err(Fault::Gone) => Ok(()),
-                Err(fault) => Err(fault),
-            }
-            .map_err(|fault| self.error(fault, c""));
-        }
-        self.frames.pop();
-        let Some(name) = self.descent.leave() else {
-            return Ok(());
-        };
-        let removed = self
-            .descent
-            .current()
-            .and_then(|parent| unlink(parent, &name, AtFlags::REMOVEDIR));
-        match removed {
-            // Filled again or swapped: the parent's next round sees to it.
-            Ok(())
-            | Err(
-                Fault::Gone | Fault::Changed | Fault::System(_, Errno::NOTEMPTY | Errno::EXIST),
-            ) => {
-                self.control.entry_done();
-                Ok(())
-            }
-            Err(fault) => Err(self.error(fault, &name)),
+    fn entry(
+        &self,
+        (): &mut (),
+        _: &Dir<Rounds>,
+        handle: BorrowedFd<'_>,
+        name: &CStr,
+        hint: FileKind,
+    ) -> Result<Found, Fault> {
+        at("remove.entry").map_err(system("unlink"))?;
+        if remove_file(handle, name, hint, self.control)? {
+            Ok(Found::Done)
+        } else {
+            Ok(Found::Directory)
         }
     }
+
+    fn leave(&self, (): &mut (), dir: &Dir<Rounds>) -> Result<Leave, Fault> {
+        let removed = match dir.place.parent() {
+            Some(parent) => parent
+                .open()
+                .and_then(|parent| unlink(parent.as_fd(), dir.place.name(), AtFlags::REMOVEDIR)),
+            None => unlink_root(self.parent, self.name, AtFlags::REMOVEDIR),
+        };
+        match removed {
+            // Some filesystems skip entries of a directory that is being emptied while it is read; or a writer has filled
+            // it again.
+            Err(Fault::System(_, Errno::NOTEMPTY | Errno::EXIST)) => {
+                if dir.data.fetch_add(1, Relaxed) >= PATIENCE {
+                    return Err(Fault::Changed);
+                }
+                Ok(Leave::Again)
+            }
+            // Swapped by a writer: then what contains it isn't empty, and is read again.
+            Err(Fault::Changed) if !dir.is_root() => Ok(Leave::Done),
+            done => {
+                done?;
+                self.control.entry_done();
+                Ok(Leave::Done)
+            }
+        }
+    }
+}
+
+fn entered(directory: OwnedFd) -> Result<Entered<Rounds>, Fault> {
+    let meta = Meta::from(fstat(&directory).map_err(system("fstat"))?);
+    Ok(Entered {
+        directory,
+        meta,
+        data: Rounds::default(),
+    })
 }
 
 /// Unlinks a file. Answers false if it is a directory.
@@ -230,10 +185,14 @@ fn truncate_by_steps(
     if meta.links != 1 {
         return Ok(());
     }
+    // Of a sparse file, steps that hold about as much.
+    let step = meta
+        .size
+        .div_ceil(meta.disk_bytes.div_ceil(TRUNCATE_STEP).max(1));
     let mut size = meta.size;
-    while size > TRUNCATE_STEP {
+    while size > step {
         control.check()?;
-        size -= TRUNCATE_STEP;
+        size -= step;
         if ftruncate(&file, size).is_err() {
             return Ok(());
         }

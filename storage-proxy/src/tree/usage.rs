@@ -2,19 +2,22 @@
 
 use std::{
     collections::HashSet,
-    ffi::CString,
-    os::fd::{AsFd, BorrowedFd},
+    ffi::CStr,
+    os::fd::BorrowedFd,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
 };
 
-use rustix::fs::{AtFlags, SeekFrom, fstat, seek, statat};
+use rustix::fs::{AtFlags, fstat, statat};
 
 use super::{
-    Control, Fault, FileKind, Meta, TreeError,
-    descent::Descent,
-    dirents::Dirents,
+    Control, Fault, FileKind, Meta, TreeError, Workers,
     error::{looking, system},
     meta::FileId,
     open::open_directory,
+    walk::{Dir, Entered, Found, Leave, Visitor, walk},
 };
 
 /// How many files with several names are told apart. Beyond, each name counts.
@@ -37,123 +40,111 @@ pub struct Usage {
 ///
 /// # Errors
 /// The first fault and where; what vanishes meanwhile is none.
-pub fn usage(root: BorrowedFd<'_>, control: &Control) -> Result<Usage, TreeError> {
-    let at_root = |fault| TreeError::new(fault, Vec::new());
+pub fn usage(
+    root: BorrowedFd<'_>,
+    workers: Workers,
+    control: &Control,
+) -> Result<Usage, TreeError> {
+    let count = Count::default();
     let root = open_directory(root, c".")
         .map_err(looking("open"))
-        .map_err(at_root)?;
-    let mut count = Count::default();
-    count.add(&Meta::from(
-        fstat(&root).map_err(system("fstat")).map_err(at_root)?,
-    ));
-    let mut descent = Descent::new(root);
-    let mut frames = vec![Frame::default()];
-    let mut dirents = Dirents::default();
-    while let Some(frame) = frames.last_mut() {
-        let step = frame.step(&mut descent, &mut dirents, &mut count, control);
-        match step.map_err(|(fault, name)| TreeError::new(fault, descent.path_of(&name)))? {
-            Step::Stay => {}
-            Step::Down => frames.push(Frame::default()),
-            Step::Up => {
-                frames.pop();
-                descent.leave();
-            }
-        }
-    }
-    Ok(count.usage)
+        .and_then(|directory| count.enter(directory))
+        .map_err(|fault| TreeError::new(fault, Vec::new()))?;
+    walk(&count, root, workers, control)?;
+    Ok(count.usage())
 }
 
 #[derive(Default)]
 struct Count {
-    usage: Usage,
-    linked: HashSet<FileId>,
+    entries: AtomicU64,
+    bytes: AtomicU64,
+    disk_bytes: AtomicU64,
+    approximate: AtomicBool,
+    linked: Mutex<HashSet<FileId>>,
 }
 
 impl Count {
-    fn add(&mut self, meta: &Meta) {
-        self.usage.entries += 1;
-        if meta.kind != FileKind::Directory && meta.links > 1 {
-            if self.linked.contains(&meta.id) {
-                return;
-            }
-            if self.linked.len() < LINKED {
-                self.linked.insert(meta.id);
-            } else {
-                self.usage.approximate = true;
-            }
+    fn enter(&self, directory: std::os::fd::OwnedFd) -> Result<Entered<()>, Fault> {
+        let meta = Meta::from(fstat(&directory).map_err(system("fstat"))?);
+        self.add(&meta);
+        Ok(Entered {
+            directory,
+            meta,
+            data: (),
+        })
+    }
+
+    fn add(&self, meta: &Meta) {
+        self.entries.fetch_add(1, Relaxed);
+        if meta.kind != FileKind::Directory && meta.links > 1 && !self.is_first(meta.id) {
+            return;
         }
-        self.usage.disk_bytes += meta.disk_bytes;
+        self.disk_bytes.fetch_add(meta.disk_bytes, Relaxed);
         if meta.kind == FileKind::Regular {
-            self.usage.bytes += meta.size;
+            self.bytes.fetch_add(meta.size, Relaxed);
+        }
+    }
+
+    /// Whether no other name of the file was seen before, as far as that is known.
+    fn is_first(&self, file: FileId) -> bool {
+        let mut linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
+        if linked.len() < LINKED {
+            return linked.insert(file);
+        }
+        let first = !linked.contains(&file);
+        self.approximate.fetch_or(first, Relaxed);
+        first
+    }
+
+    fn usage(&self) -> Usage {
+        Usage {
+            entries: self.entries.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            disk_bytes: self.disk_bytes.load(Relaxed),
+            approximate: self.approximate.load(Relaxed),
         }
     }
 }
 
-#[derive(Default)]
-struct Frame {
-    pending: Vec<CString>,
-    /// Where to go on reading; nothing at the end.
-    position: Option<u64>,
-    finished: bool,
-}
+impl Visitor for Count {
+    type Worker = ();
+    type Data = ();
 
-enum Step {
-    Stay,
-    Down,
-    Up,
-}
+    fn worker(&self) {}
 
-impl Frame {
-    fn step(
-        &mut self,
-        descent: &mut Descent,
-        dirents: &mut Dirents,
-        count: &mut Count,
-        control: &Control,
-    ) -> Result<Step, (Fault, CString)> {
-        let here = |fault| (fault, CString::default());
-        control.check().map_err(here)?;
-        if self.finished && self.pending.is_empty() {
-            return Ok(Step::Up);
+    fn enter(
+        &self,
+        (): &mut (),
+        _: &Dir<()>,
+        handle: BorrowedFd<'_>,
+        name: &CStr,
+    ) -> Result<Option<Entered<()>>, Fault> {
+        match open_directory(handle, name).map_err(looking("open")) {
+            Ok(directory) => self.enter(directory).map(Some),
+            // Something else by now.
+            Err(Fault::Changed) => Ok(None),
+            Err(fault) => Err(fault),
         }
-        let directory = match descent.current() {
-            Err(Fault::Gone) => return Ok(Step::Up),
-            done => done.map_err(here)?,
-        };
-        if let Some(name) = self.pending.pop() {
-            return match open_directory(directory, &name).map_err(looking("open")) {
-                Ok(child) => descent
-                    .enter(name, child)
-                    .map(|()| Step::Down)
-                    .map_err(here),
-                Err(Fault::Gone | Fault::Changed) => Ok(Step::Stay),
-                Err(fault) => Err((fault, name)),
-            };
+    }
+
+    fn entry(
+        &self,
+        (): &mut (),
+        _: &Dir<()>,
+        handle: BorrowedFd<'_>,
+        name: &CStr,
+        _: FileKind,
+    ) -> Result<Found, Fault> {
+        let stat = statat(handle, name, AtFlags::SYMLINK_NOFOLLOW).map_err(looking("fstatat"))?;
+        let meta = Meta::from(stat);
+        if meta.kind == FileKind::Directory {
+            return Ok(Found::Directory);
         }
-        if let Some(position) = self.position {
-            seek(directory.as_fd(), SeekFrom::Start(position))
-                .map_err(system("lseek"))
-                .map_err(here)?;
-        }
-        let pending = &mut self.pending;
-        self.position = dirents.batch(directory, |name, _| {
-            control.check()?;
-            match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
-                .map(Meta::from)
-                .map_err(looking("fstatat"))
-            {
-                Ok(meta) => {
-                    count.add(&meta);
-                    if meta.kind == FileKind::Directory {
-                        pending.push(name.to_owned());
-                    }
-                }
-                Err(Fault::Gone) => {}
-                Err(fault) => return Err(fault),
-            }
-            Ok(())
-        })?;
-        self.finished = self.position.is_none();
-        Ok(Step::Stay)
+        self.add(&meta);
+        Ok(Found::Done)
+    }
+
+    fn leave(&self, (): &mut (), _: &Dir<()>) -> Result<Leave, Fault> {
+        Ok(Leave::Done)
     }
 }

@@ -5,7 +5,7 @@
 //!   volume.json            the volume's id, name and layout version; written once
 //!   lock                   locked by the storage-proxy that owns the volume, and says who that is
 //!   tree/<yy>/<zz>/<uuid>  the vfolders' own files; of a uuid that ends in …cdef, yy is "cd" and zz is "ef"
-//!   staging/<operation>/   work that is not published
+//!   staging/<operation>/   work that is not published, and a clone's checkpoint
 //!   trash/<operation>[.n]  trees and staging that are being destroyed
 //!   journal/<operation>    what a task needs to know after a restart
 //!   journal/epochs/<uuid>  the least epochs that may still write and read a vfolder's tree
@@ -15,6 +15,7 @@
 //! rename, into `trash/`.
 
 mod capacity;
+mod checkpoint;
 mod configured;
 mod contents;
 mod description;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Gid, Mode, Uid, fchmod, fchown, fsync, mkdirat, syncfs},
+    fs::{Gid, Mode, Uid, fchmod, fchown, fsync, mkdirat},
     io::Errno,
 };
 use uuid::Uuid;
@@ -33,6 +33,21 @@ pub struct Staging {
 }
 
 impl Staging {
+    /// One that an earlier life has begun.
+    pub(super) fn resume(operation: Uuid, directory: OwnedFd) -> Result<Self, Errno> {
+        let links = CString::new(STAGED_LINKS).unwrap_or_default();
+        let links = make_directory(&directory, &links, 0o700)?;
+        Ok(Self {
+            operation,
+            directory,
+            links,
+        })
+    }
+
+    pub(super) fn operation(&self) -> Uuid {
+        self.operation
+    }
+
     /// Where to put the tree: under [`Staging::tree_name`] in here.
     #[must_use]
     pub fn directory(&self) -> BorrowedFd<'_> {
@@ -93,17 +108,7 @@ impl OpenVolume {
         })
     }
 
-    /// Makes all that was written to the volume durable.
-    ///
-    /// # Errors
-    /// Those of syncfs(2), which tells each open file description once of the writes that have failed since it was
-    /// opened. That of `staging` is this task's own and older than all that the task has written: no other task's sync
-    /// can swallow what concerns this one.
-    pub fn sync(&self, staging: &Staging) -> Result<(), VolumeError> {
-        syncfs(&staging.directory).map_err(on(STAGING, "syncfs"))
-    }
-
-    /// Where the tree of `vfolder` will be published. To be asked for before [`OpenVolume::sync`], so that publishing
+    /// Where the tree of `vfolder` will be published. To be asked for before the final sync, so that publishing
     /// itself is one rename.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     faults::at,
-    tree::{Control, Fault, TreeError, Usage, dirents::Dirents, open::open_directory},
+    tree::{Control, Fault, TreeError, Usage, Workers, dirents::Dirents, open::open_directory},
 };
 
 impl OpenVolume {
@@ -105,7 +105,9 @@ impl OpenVolume {
         if self.backend.removes_at_once(tree.as_fd()) {
             return Ok(None);
         }
-        self.backend.usage(tree.as_fd(), control).map(Some)
+        self.backend
+            .usage(tree.as_fd(), Workers::ONE, control)
+            .map(Some)
     }
 
     /// Shows `visit` the names in the trash, until it answers false. It may destroy what it is shown.

@@ -1,8 +1,11 @@
 //! What is found out about a volume's filesystem.
 
-use std::{fs, os::fd::AsFd as _, path::Path, thread};
+use std::{fs, os::fd::AsFd as _, path::Path};
 
-use vfolder_storage_proxy::backend::{Filesystem, Method, probe};
+use vfolder_storage_proxy::{
+    backend::{Filesystem, Method, probe},
+    tree::Workers,
+};
 
 use crate::{mounted::Mounted, support::directory};
 
@@ -10,11 +13,11 @@ fn is_found(at: &Path, kind: &str, method: Method, one_removes: bool) {
     let staging = directory(at);
     assert_eq!(Filesystem::of(&staging).unwrap().to_string(), kind);
     let found = probe(staging.as_fd(), false).capabilities();
-    let cores = thread::available_parallelism().unwrap().get();
+    let (one, cores) = (Workers::ONE, Workers::all_cores());
     assert_eq!((found.method, found.quota), (method, false), "{kind}");
     assert_eq!(
         (found.clone_workers, found.remove_workers),
-        (cores, if one_removes { 1 } else { cores }),
+        (cores, if one_removes { one } else { cores }),
         "{kind}"
     );
     let left: Vec<_> = fs::read_dir(at)

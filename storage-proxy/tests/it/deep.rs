@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, openat, statat};
-use vfolder_storage_proxy::tree::{Control, Usage, usage};
+use vfolder_storage_proxy::tree::{Control, Usage, Workers, usage};
 
 use crate::support::{clone, directory, remove};
 
@@ -52,7 +52,12 @@ fn a_chain_of_1200_long_names_is_copied_counted_and_removed() {
     statat(&at, "bottom", AtFlags::empty()).unwrap();
     drop(at);
 
-    let counted = usage(directory(&copy).as_fd(), &Control::default()).unwrap();
+    let counted = usage(
+        directory(&copy).as_fd(),
+        Workers::all_cores(),
+        &Control::default(),
+    )
+    .unwrap();
     assert_eq!(
         counted,
         Usage {

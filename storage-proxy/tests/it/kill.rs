@@ -53,9 +53,12 @@ const AGAIN: &[(&str, Kind)] = &[
     ("remove.entry=kill@3", Kind::Purge),
 ];
 
-async fn dies(faults: &str, kind: Kind, within: &Path) {
+async fn dies(faults: &str, kind: Kind, within: &Path, whole: bool) {
     let mut dir = set_up_in(TempDir::new_in(within).unwrap());
     let scenario = Scenario::new(kind, dir.path().join("v"));
+    if !whole {
+        scenario.nest();
+    }
     let what = format!("{faults} in {kind:?}");
     for life in 0..2 {
         scenario.prepare();
@@ -85,12 +88,12 @@ async fn dies_everywhere_in(kinds: &[Kind]) {
 async fn dies_everywhere_within(within: &Path, kinds: &[Kind], whole: bool) {
     for point in POINTS {
         for kind in stories(point).iter().filter(|kind| kinds.contains(kind)) {
-            dies(&format!("{point}=kill"), *kind, within).await;
+            dies(&format!("{point}=kill"), *kind, within, whole).await;
         }
     }
     for (faults, kind) in AGAIN {
         if kinds.contains(kind) && !(whole && OF_A_WALK.contains(faults)) {
-            dies(faults, *kind, within).await;
+            dies(faults, *kind, within, whole).await;
         }
     }
 }
@@ -138,5 +141,14 @@ async fn subvolumes_survive_a_kill_at_each_point() {
     if let Some(_mounted) = Mounted::image("btrfs", &path, 1 << 30) {
         let kinds = [Kind::Create, Kind::Clone, Kind::Purge, Kind::Cancel];
         dies_everywhere_within(&path, &kinds, true).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subvolumes_with_others_within_survive_a_kill_at_each_point() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("btrfs");
+    if let Some(_mounted) = Mounted::image("btrfs", &path, 1 << 30) {
+        dies_everywhere_within(&path, &[Kind::Clone, Kind::Purge], false).await;
     }
 }

@@ -101,6 +101,15 @@ impl Scenario {
         fs::hard_link(tree.join("c/file"), tree.join("link")).unwrap();
     }
 
+    /// Where trees are subvolumes: puts another one into each.
+    pub fn nest(&self) {
+        for tree in [self.source, self.vfolder].map(|vfolder| self.tree(vfolder)) {
+            if tree.exists() && create_subvolume(directory(&tree), c"nested").is_ok() {
+                fs::write(tree.join("nested/file"), "nested").unwrap();
+            }
+        }
+    }
+
     fn litter(&self, area: &str) {
         let left = self
             .root

@@ -3,6 +3,7 @@
 use std::{
     ffi::CString,
     fs,
+    num::NonZeroUsize,
     os::{
         fd::{AsFd, OwnedFd},
         unix::ffi::OsStrExt as _,
@@ -18,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 use vfolder_storage_proxy::{
     task::{EnterError, Guard, Stay, TaskSpec, Tasks, VolumeConfig, Work},
-    tree::{CloneTarget, Control, TreeError, clone_tree, remove_tree},
+    tree::{CloneTarget, Control, Ongoing, TreeError, Workers, clone_tree, remove_tree},
     volume::{Holder, Volume, init, tree_path},
 };
 
@@ -47,8 +48,10 @@ pub fn clone(source: &Path, parent: &Path, name: &str, control: &Control) -> Res
         name: &name,
         links: scratch.as_fd(),
         root: None,
+        resume: None,
+        ongoing: &Ongoing::default(),
     };
-    let cloned = clone_tree(source.as_fd(), target, control);
+    let cloned = clone_tree(source.as_fd(), target, workers(), control).map(drop);
     if cloned.is_ok() {
         assert_eq!(
             fs::read_dir(&links).unwrap().count(),
@@ -64,8 +67,14 @@ pub fn remove(path: &Path, control: &Control) -> Result<(), TreeError> {
     remove_tree(
         parent.as_fd(),
         &c(path.file_name().unwrap().as_bytes()),
+        workers(),
         control,
     )
+}
+
+/// More than most machines that run tests have cores, so that threads meet.
+pub fn workers() -> Workers {
+    Workers::new(const { NonZeroUsize::new(4).unwrap() })
 }
 
 pub fn is_root() -> bool {

@@ -56,9 +56,9 @@ struct Slice {
 }
 
 impl Slice {
-    fn new() -> Self {
+    fn after(pause: Duration) -> Self {
         Self {
-            began: Instant::now(),
+            began: Instant::now() + pause,
             entries: 0,
         }
     }
@@ -73,7 +73,7 @@ impl Pacer {
             activity,
             pause: (SLICE * (100 - duty) / duty).min(LONGEST_PAUSE),
             state: Mutex::new(State {
-                slice: Slice::new(),
+                slice: Slice::after(Duration::ZERO),
                 quickest: None,
                 looked: None,
             }),
@@ -92,19 +92,22 @@ impl Pace for Pacer {
         let pause = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.slice.entries += 1;
+            // Not yet begun, if another thread has ended the one before: then this one pauses too.
             let took = state.slice.began.elapsed();
-            if took < SLICE {
-                return;
+            if took >= SLICE {
+                let entry = took / state.slice.entries;
+                let contended = state.is_slow(entry);
+                let stand_back = contended || self.activity.is_busy();
+                let pause = match stand_back && !state.is_urgent(&self.volume) {
+                    true => self.pause,
+                    false => Duration::ZERO,
+                };
+                state.slice = Slice::after(pause);
             }
-            let entry = took / state.slice.entries;
-            let contended = state.is_slow(entry);
-            state.slice = Slice::new();
-            (contended || self.activity.is_busy()) && !state.is_urgent(&self.volume)
+            state.slice.began.saturating_duration_since(Instant::now())
         };
-        if pause && !self.pause.is_zero() {
-            thread::sleep(self.pause);
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.slice = Slice::new();
+        if !pause.is_zero() {
+            thread::sleep(pause);
         }
     }
 }
@@ -145,7 +148,7 @@ mod tests {
     #[test]
     fn slices_far_slower_than_the_quickest_tell_of_others_until_that_is_forgotten() {
         let mut state = State {
-            slice: Slice::new(),
+            slice: Slice::after(Duration::ZERO),
             quickest: None,
             looked: None,
         };

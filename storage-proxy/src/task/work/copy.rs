@@ -4,13 +4,13 @@ use std::{os::fd::AsFd as _, sync::Arc, thread};
 
 use uuid::Uuid;
 
-use super::{Interrupted, Job, Record, Step};
+use super::{Interrupted, Job, Record, Step, checkpoints::Checkpoints, sync::sync};
 use crate::{
     backend::Cloned,
     faults::pass,
     task::{Failure, FailureKind, Guard, Stay, lane::Long, spec::Totals},
-    tree::{CloneTarget, Control, Progress, usage},
-    volume::{Fence, Staging},
+    tree::{CloneTarget, Control, Progress, TreeError, TreeRoot, Workers, usage},
+    volume::{Fence, Staging, VolumeError},
 };
 
 impl Job<'_> {
@@ -46,7 +46,6 @@ impl Job<'_> {
         vfolder: Uuid,
     ) -> Result<Progress, Interrupted> {
         let held = self.hold_source(source, source_epoch)?;
-        self.clear_staging()?;
         let copied = self.copy_while_held(source, vfolder, &held);
         // Whoever cuts this clone off waits for no more than that it has stopped.
         drop(held);
@@ -63,9 +62,7 @@ impl Job<'_> {
         held: &Guard,
     ) -> Result<(), Interrupted> {
         let copy = || {
-            let staging = self.volume.begin_staging(self.operation)?;
-            self.at("clone.staged")?;
-            let cloned = self.copy(&staging, source)?;
+            let (staging, durable) = self.copy(source)?;
             self.at("clone.copied")?;
             let Progress {
                 entries_done: entries,
@@ -76,8 +73,8 @@ impl Job<'_> {
             // What the place needs is made durable together with the tree.
             let place = self.volume.prepare_place(vfolder)?;
             self.at("clone.placed")?;
-            if !cloned.durable {
-                self.volume.sync(&staging)?;
+            if !durable {
+                sync(&staging, &self.task.control).map_err(|error| self.failed(error))?;
             }
             self.at("clone.synced")?;
             self.write_record(Some(Totals { entries, bytes }))?;
@@ -102,25 +99,63 @@ impl Job<'_> {
         Ok(fences.enter(self.volume, source, Stay::Copying, epoch, control)?)
     }
 
-    fn copy(&self, staging: &Staging, source: Uuid) -> Result<Cloned, Interrupted> {
-        let control = &*self.task.control;
-        let Some(source) = self.volume.tree(source)? else {
+    /// Answers also whether the copy is durable already.
+    fn copy(&self, source: Uuid) -> Result<(Staging, bool), Interrupted> {
+        let Some(tree) = self.volume.tree(source)? else {
             let message = format!("the vfolder {source} has no tree on this volume");
             return Err(Failure::lasting(FailureKind::SourceMissing, message).into());
         };
+        let (staging, checkpoint, resumed) = match self.volume.resume_staging(self.operation)? {
+            Some((staging, checkpoint)) => (staging, checkpoint, true),
+            None => {
+                self.clear_staging()?;
+                let staging = self.volume.begin_staging(self.operation)?;
+                let checkpoint = staging.begin_copy()?;
+                (staging, checkpoint, false)
+            }
+        };
+        self.at("clone.staged")?;
+        let ongoing = Arc::default();
         let name = staging.tree_name();
         let target = CloneTarget {
             parent: staging.directory(),
             name: &name,
             links: staging.links(),
             root: None,
+            resume: resumed.then_some(&checkpoint),
+            ongoing: &ongoing,
         };
+        let checkpoints = Checkpoints::begin(&staging, checkpoint.clone(), &ongoing)?;
+        let cloned = self.copy_and_count(&tree, target);
+        drop(checkpoints);
+        let cloned = cloned.map_err(|error| self.interrupted(error))?;
+        if let (true, Some(walked)) = (resumed, cloned.walked) {
+            let done = self.task.control.progress();
+            tracing::info!(
+                operation = %self.operation,
+                kept_entries = walked.kept_entries,
+                copied_entries = done.entries_done - walked.kept_entries,
+                redone_entries = walked.redone_entries,
+                kept_bytes = walked.kept_bytes,
+                copied_bytes = done.bytes_done - walked.kept_bytes,
+                "clone resumed"
+            );
+        }
+        Ok((staging, cloned.durable))
+    }
+
+    fn copy_and_count(
+        &self,
+        source: &TreeRoot,
+        target: CloneTarget<'_>,
+    ) -> Result<Cloned, TreeError> {
+        let control = &*self.task.control;
         let scan = Control::default();
         thread::scope(|scope| {
             // The totals only serve the progress: whatever keeps them from being known, the copy
             // will meet too.
             let count = || {
-                if let Ok(all) = usage(source.as_fd(), &scan)
+                if let Ok(all) = usage(source.as_fd(), Workers::ONE, &scan)
                     && !all.approximate
                 {
                     control.set_totals(all.entries, all.bytes);
@@ -137,7 +172,13 @@ impl Job<'_> {
             scan.stop();
             cloned
         })
-        .map_err(|error| self.interrupted(error))
+    }
+
+    fn failed(&self, error: VolumeError) -> Interrupted {
+        match error {
+            VolumeError::Tree(error) => self.interrupted(error),
+            error => error.into(),
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! What tasks do. Runs on threads that may block; everything here may be repeated after a crash at any point.
 
+mod checkpoints;
 mod copy;
 mod create;
 mod job;
 mod purge;
+mod sync;
 
 pub(super) use self::job::Job;
 use super::{Failure, Work, lane::Long, phase::Stop, spec::Record};

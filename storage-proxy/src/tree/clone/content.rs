@@ -7,6 +7,7 @@ use rustix::{
     io::{Errno, pread, pwrite},
 };
 
+use super::entry::Copying;
 use crate::tree::{
     Control, Fault, Meta,
     error::{looking, system},
@@ -17,6 +18,8 @@ const SMALL: u64 = 4096;
 /// Copied between two looks at the stop flag.
 const STEP: u64 = 1024 * 1024;
 const BUFFER: usize = 256 * 1024;
+/// Of files from here on it is told how far they are, so that a killed copy goes on within them.
+const LARGE: u64 = 64 << 20;
 
 /// Copies contents; remembers what the filesystems have refused.
 #[derive(Debug)]
@@ -24,6 +27,8 @@ pub struct ContentCopier {
     reflink: bool,
     copy_range: bool,
     buffer: Vec<u8>,
+    /// Of what is compared with `buffer`; empty until needed.
+    other: Vec<u8>,
 }
 
 impl Default for ContentCopier {
@@ -32,8 +37,18 @@ impl Default for ContentCopier {
             reflink: true,
             copy_range: true,
             buffer: vec![0; BUFFER],
+            other: Vec::new(),
         }
     }
+}
+
+/// A file and its copy.
+struct Pair<'a> {
+    source: &'a OwnedFd,
+    target: &'a OwnedFd,
+    job: &'a Copying<'a>,
+    /// The inode number of a large copy, which tells how far it is.
+    told: Option<u64>,
 }
 
 impl ContentCopier {
@@ -44,19 +59,77 @@ impl ContentCopier {
         source: &OwnedFd,
         target: &OwnedFd,
         meta: &Meta,
-        control: &Control,
+        job: &Copying<'_>,
     ) -> Result<(), Fault> {
         if meta.size == 0 {
             return Ok(());
         }
         if self.reflink && meta.size >= SMALL && self.share_blocks(source, target)? {
-            control.bytes_done(meta.size);
+            job.control.bytes_done(meta.size);
             return Ok(());
         }
+        self.copy_from(0, source, target, meta, job)
+    }
+
+    /// As [`ContentCopier::copy`], into a `target` that has been begun: its first `trusted` bytes are as they should be,
+    /// and of what follows, what is as in `source`.
+    pub fn go_on(
+        &mut self,
+        source: &OwnedFd,
+        target: &OwnedFd,
+        meta: &Meta,
+        trusted: u64,
+        job: &Copying<'_>,
+    ) -> Result<(), Fault> {
+        let trusted = trusted.min(meta.size);
+        let from = self.same_until(source, target, trusted, meta.size, job.control)?;
+        // What is wrong beyond may be where the source has a hole, which nothing is written to.
+        ftruncate(target, from).map_err(system("ftruncate"))?;
+        job.control.bytes_done(from);
+        self.copy_from(from, source, target, meta, job)
+    }
+
+    /// Where, from `at` on and before `end`, the contents of the two begin to differ; `end`, if they don't.
+    pub fn same_until(
+        &mut self,
+        source: &OwnedFd,
+        target: &OwnedFd,
+        mut at: u64,
+        end: u64,
+        control: &Control,
+    ) -> Result<u64, Fault> {
+        self.other.resize(BUFFER, 0);
+        while at < end {
+            control.check()?;
+            let wanted = usize::try_from(end - at).unwrap_or(BUFFER).min(BUFFER);
+            let got = read_at(source, &mut self.buffer[..wanted], at)?;
+            let there = read_at(target, &mut self.other[..got], at)?;
+            let same = self.buffer[..got]
+                .iter()
+                .zip(&self.other[..there])
+                .take_while(|(one, other)| one == other)
+                .count();
+            at += same as u64;
+            if same < wanted {
+                break;
+            }
+        }
+        Ok(at)
+    }
+
+    fn copy_from(
+        &mut self,
+        mut at: u64,
+        source: &OwnedFd,
+        target: &OwnedFd,
+        meta: &Meta,
+        job: &Copying<'_>,
+    ) -> Result<(), Fault> {
+        let pair = Pair::new(source, target, meta, job)?;
+        let control = job.control;
         // Of a small file its blocks tell. Of others not: attributes have blocks as well, and so has what is allocated and
         // not written.
         let sparse = meta.size > SMALL || meta.disk_bytes < meta.size;
-        let mut at = 0;
         let mut end = meta.size;
         while at < end {
             let extent = if sparse {
@@ -73,7 +146,7 @@ impl ContentCopier {
             };
             // A hole is done as soon as it is passed, as the totals count it too.
             control.bytes_done(from - at);
-            let reached = self.copy_extent(source, target, from, to, control)?;
+            let reached = self.copy_extent(&pair, from, to)?;
             if reached < to {
                 end = reached;
             }
@@ -107,30 +180,24 @@ impl ContentCopier {
     }
 
     /// Answers how far it got: `to`, or where the file ends by now.
-    fn copy_extent(
-        &mut self,
-        source: &OwnedFd,
-        target: &OwnedFd,
-        from: u64,
-        to: u64,
-        control: &Control,
-    ) -> Result<u64, Fault> {
+    fn copy_extent(&mut self, pair: &Pair<'_>, from: u64, to: u64) -> Result<u64, Fault> {
         let mut at = from;
         while at < to {
-            control.check()?;
+            pair.job.control.check()?;
             let copied = if self.copy_range && to - from >= SMALL {
-                match self.copy_by_kernel(source, target, at, to - at)? {
+                match self.copy_by_kernel(pair, at, to - at)? {
                     Some(copied) => copied,
-                    None => self.copy_by_hand(source, target, at, to - at)?,
+                    None => self.copy_by_hand(pair, at, to - at)?,
                 }
             } else {
-                self.copy_by_hand(source, target, at, to - at)?
+                self.copy_by_hand(pair, at, to - at)?
             };
             if copied == 0 {
                 break;
             }
-            control.bytes_done(copied);
+            pair.job.control.bytes_done(copied);
             at += copied;
+            pair.reached(at);
         }
         Ok(at)
     }
@@ -138,14 +205,20 @@ impl ContentCopier {
     /// Nothing, if it must be done by hand.
     fn copy_by_kernel(
         &mut self,
-        source: &OwnedFd,
-        target: &OwnedFd,
+        pair: &Pair<'_>,
         at: u64,
         length: u64,
     ) -> Result<Option<u64>, Fault> {
         let (mut from, mut to) = (at, at);
         let length = usize::try_from(length.min(STEP)).unwrap_or(BUFFER);
-        match copy_file_range(source, Some(&mut from), target, Some(&mut to), length) {
+        let copied = copy_file_range(
+            pair.source,
+            Some(&mut from),
+            pair.target,
+            Some(&mut to),
+            length,
+        );
+        match copied {
             // Some filesystems answer 0 where there is more (copy_file_range(2), BUGS): a read decides.
             Ok(0) | Err(Errno::INVAL | Errno::TXTBSY | Errno::INTR) => Ok(None),
             Ok(copied) => Ok(Some(copied as u64)),
@@ -157,30 +230,77 @@ impl ContentCopier {
         }
     }
 
-    fn copy_by_hand(
-        &mut self,
-        source: &OwnedFd,
-        target: &OwnedFd,
-        at: u64,
-        length: u64,
-    ) -> Result<u64, Fault> {
+    fn copy_by_hand(&mut self, pair: &Pair<'_>, at: u64, length: u64) -> Result<u64, Fault> {
         let wanted = usize::try_from(length).unwrap_or(BUFFER).min(BUFFER);
         let buffer = &mut self.buffer[..wanted];
-        let got = loop {
-            match pread(source, &mut *buffer, at) {
-                Err(Errno::INTR) => {}
-                done => break done.map_err(system("read"))?,
-            }
-        };
+        let got = read_once(pair.source, buffer, at)?;
         let mut written = 0;
         while written < got {
-            match pwrite(target.as_fd(), &buffer[written..got], at + written as u64) {
+            let to = at + written as u64;
+            match pwrite(pair.target.as_fd(), &buffer[written..got], to) {
                 Err(Errno::INTR) => {}
                 Ok(0) => return Err(Fault::System("write", Errno::IO)),
                 done => written += done.map_err(system("write"))?,
             }
         }
         Ok(got as u64)
+    }
+}
+
+impl<'a> Pair<'a> {
+    fn new(
+        source: &'a OwnedFd,
+        target: &'a OwnedFd,
+        meta: &Meta,
+        job: &'a Copying<'a>,
+    ) -> Result<Self, Fault> {
+        let told = if meta.size >= LARGE {
+            let target = fstat(target).map_err(system("fstat"))?;
+            Some(Meta::from(target).id.ino)
+        } else {
+            None
+        };
+        Ok(Self {
+            source,
+            target,
+            job,
+            told,
+        })
+    }
+
+    fn reached(&self, at: u64) {
+        if let Some(ino) = self.told {
+            self.job.ongoing.reached(ino, at);
+        }
+    }
+}
+
+impl Drop for Pair<'_> {
+    fn drop(&mut self) {
+        if let Some(ino) = self.told {
+            self.job.ongoing.done(ino);
+        }
+    }
+}
+
+/// Reads as much as there is, at most as much as fits.
+fn read_at(file: &OwnedFd, buffer: &mut [u8], at: u64) -> Result<usize, Fault> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match read_once(file, &mut buffer[filled..], at + filled as u64)? {
+            0 => break,
+            got => filled += got,
+        }
+    }
+    Ok(filled)
+}
+
+fn read_once(file: &OwnedFd, buffer: &mut [u8], at: u64) -> Result<usize, Fault> {
+    loop {
+        match pread(file, &mut *buffer, at) {
+            Err(Errno::INTR) => {}
+            done => return done.map_err(system("read")),
+        }
     }
 }
 

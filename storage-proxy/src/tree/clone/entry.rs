@@ -12,7 +12,12 @@ use rustix::{
     io::Errno,
 };
 
-use super::{content::ContentCopier, links::Links};
+use super::{
+    checkpoint::{Ongoing, Resume},
+    content::ContentCopier,
+    links::Links,
+    resume::Resumed,
+};
 use crate::tree::{
     Control, Fault, FileKind, Meta,
     attributes::AttributeCopier,
@@ -25,59 +30,63 @@ const PATIENCE: usize = 16;
 /// Nobody but us until it is complete.
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
+/// What the threads of one clone share.
+#[derive(Debug)]
+pub struct Copying<'a> {
+    pub links: Links,
+    /// What an earlier life has left is gone on with.
+    pub resume: Option<Resume>,
+    pub ongoing: &'a Ongoing,
+    pub control: &'a Control,
+}
+
+/// A directory of the copy.
+#[derive(Clone, Copy, Debug)]
+pub struct Destination<'a> {
+    pub directory: BorrowedFd<'a>,
+    /// Whose the files are that we make in it, user and group, where that is known.
+    pub owner: Option<(u32, u32)>,
+}
+
 /// What became of an entry.
 #[derive(Debug)]
 pub enum Copied {
     /// It is done.
     Done,
+    /// It is done; something was there, from an earlier life, that could not be kept as it was.
+    Redone,
+    /// It was there already, from an earlier life, and is as it should be; this many bytes long.
+    Kept(u64),
     /// It is a directory, open; what to do with it is the walk's affair.
     Directory(OwnedFd),
 }
 
 /// Copies entries; holds the buffers and what the filesystems have refused.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct EntryCopier {
     /// Copies attributes.
     pub attributes: AttributeCopier,
-    content: ContentCopier,
-    links: Links,
+    pub(super) content: ContentCopier,
 }
 
 impl EntryCopier {
-    pub fn new(links: Links) -> Self {
-        Self {
-            attributes: AttributeCopier::default(),
-            content: ContentCopier::default(),
-            links,
-        }
-    }
-
-    pub fn finish(self) -> Result<(), Fault> {
-        self.links.forget()
-    }
-
     /// Copies the entry `name` of `from` into `to`. `hint` is what the directory said that it is; what it really is is
     /// decided on an open handle, and looked up again if a writer changed it in between.
     pub fn copy(
         &mut self,
         from: BorrowedFd<'_>,
-        to: BorrowedFd<'_>,
+        to: Destination<'_>,
         name: &CStr,
         mut hint: FileKind,
-        control: &Control,
+        job: &Copying<'_>,
     ) -> Result<Copied, Fault> {
         for _ in 0..PATIENCE {
             let copied = match hint {
                 FileKind::Directory => open_directory(from, name)
                     .map(Copied::Directory)
                     .map_err(looking("open")),
-                FileKind::Regular => self
-                    .copy_regular(from, to, name, control)
-                    .map(|()| Copied::Done),
                 FileKind::Unknown => Err(Fault::Changed),
-                _ => self
-                    .copy_special(from, to, name, hint)
-                    .map(|()| Copied::Done),
+                kind => self.copy_file(from, to, name, kind, job),
             };
             match copied {
                 Err(Fault::Changed) => {
@@ -91,15 +100,45 @@ impl EntryCopier {
         Err(Fault::Changed)
     }
 
+    fn copy_file(
+        &mut self,
+        from: BorrowedFd<'_>,
+        to: Destination<'_>,
+        name: &CStr,
+        kind: FileKind,
+        job: &Copying<'_>,
+    ) -> Result<Copied, Fault> {
+        let mut done = Copied::Done;
+        if let Some(resume) = &job.resume {
+            match self.resume(resume, from, to.directory, name, job)? {
+                Resumed::Kept(bytes) => return Ok(Copied::Kept(bytes)),
+                Resumed::Completed => return Ok(Copied::Redone),
+                Resumed::Discarded => done = Copied::Redone,
+                Resumed::Absent => {}
+            }
+        }
+        match kind {
+            FileKind::Regular => self.copy_regular(from, to, name, job),
+            _ => self.copy_special(from, to.directory, name, kind, &job.links),
+        }
+        .map(|()| done)
+    }
+
     fn copy_regular(
         &mut self,
         from: BorrowedFd<'_>,
-        to: BorrowedFd<'_>,
+        to: Destination<'_>,
         name: &CStr,
-        control: &Control,
+        job: &Copying<'_>,
     ) -> Result<(), Fault> {
-        let (source, meta) = open_regular(from, name, control)?;
-        if self.links.link_known(&meta, to, name)? {
+        let Destination {
+            directory: to,
+            owner,
+        } = to;
+        let links = &job.links;
+        let (source, meta) = open_regular(from, name, job.control)?;
+        let _turn = links.turn(&meta);
+        if links.link_known(&meta, to, name)? {
             return Ok(());
         }
         let flags =
@@ -108,10 +147,10 @@ impl EntryCopier {
             Err(Errno::EXIST) => return Ok(()), // see `Links::link_known`
             done => done.map_err(system("open"))?,
         };
-        self.content.copy(&source, &target, &meta, control)?;
+        self.content.copy(&source, &target, &meta, job)?;
         self.attributes
-            .copy_open(Some(source.as_fd()), target.as_fd(), &meta)?;
-        self.links.remember(&meta, to, name)
+            .copy_open(Some(source.as_fd()), target.as_fd(), &meta, owner)?;
+        links.remember(&meta, to, name)
     }
 
     fn copy_special(
@@ -120,13 +159,15 @@ impl EntryCopier {
         to: BorrowedFd<'_>,
         name: &CStr,
         hint: FileKind,
+        links: &Links,
     ) -> Result<(), Fault> {
         let meta =
             Meta::from(statat(from, name, AtFlags::SYMLINK_NOFOLLOW).map_err(looking("fstatat"))?);
         if meta.kind != hint {
             return Err(Fault::Changed);
         }
-        if self.links.link_known(&meta, to, name)? {
+        let _turn = links.turn(&meta);
+        if links.link_known(&meta, to, name)? {
             return Ok(());
         }
         let made = match meta.kind {
@@ -156,6 +197,6 @@ impl EntryCopier {
             let _ = unlinkat(to, name, AtFlags::empty());
             return Err(fault);
         }
-        self.links.remember(&meta, to, name)
+        links.remember(&meta, to, name)
     }
 }

@@ -3,26 +3,47 @@
 //! What has been copied is remembered in a directory, as a further name of the copy, and not in memory: the links of one
 //! file may lie millions of entries and thousands of levels apart.
 
-use std::{ffi::CString, os::fd::OwnedFd};
+use std::{
+    ffi::{CStr, CString},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use rustix::{
-    fd::BorrowedFd,
-    fs::{AtFlags, linkat, renameat, unlinkat},
-    io::Errno,
+    fs::{AtFlags, SeekFrom, linkat, renameat, seek, statat, unlinkat},
+    io::{Errno, fcntl_dupfd_cloexec},
 };
 
 use crate::tree::{Fault, Meta, dirents::Dirents, error::system, meta::FileId};
+
+/// More than there are threads, so that those with different files seldom meet.
+const LOCKS: usize = 64;
 
 /// The names that the copies of files with several links have meanwhile.
 #[derive(Debug)]
 pub struct Links {
     directory: OwnedFd,
+    locks: [Mutex<()>; LOCKS],
 }
+
+/// While it is held, nobody else copies another name of the same file.
+#[derive(Debug)]
+pub struct Turn<'a>(#[allow(dead_code, reason = "held, not read")] MutexGuard<'a, ()>);
 
 impl Links {
     /// Keeps them in `directory`, which is empty and on the filesystem of the copy.
-    pub fn new(directory: OwnedFd) -> Self {
-        Self { directory }
+    pub fn new(directory: BorrowedFd<'_>) -> Result<Self, Fault> {
+        Ok(Self {
+            directory: fcntl_dupfd_cloexec(directory, 0).map_err(system("dup"))?,
+            locks: [const { Mutex::new(()) }; LOCKS],
+        })
+    }
+
+    /// Waits for whoever copies another name of `source`; nothing if it has only one.
+    pub fn turn(&self, source: &Meta) -> Option<Turn<'_>> {
+        #[allow(clippy::cast_possible_truncation, reason = "any lock will do")]
+        let lock = &self.locks[source.id.ino as usize % LOCKS];
+        (source.links > 1).then(|| Turn(lock.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// If `source` was copied before: gives the copy one more name. Answers whether it was.
@@ -30,7 +51,7 @@ impl Links {
         &self,
         source: &Meta,
         to: BorrowedFd<'_>,
-        name: &std::ffi::CStr,
+        name: &CStr,
     ) -> Result<bool, Fault> {
         if source.links < 2 {
             return Ok(false);
@@ -49,34 +70,46 @@ impl Links {
         }
     }
 
-    /// Remembers that `source` has been copied to `name` in `at`.
-    pub fn remember(
+    /// Whether `copy`, which is `name` in `at`, is the one that the other names of `source` lead to. The first is.
+    pub fn agree(
         &self,
         source: &Meta,
+        copy: &Meta,
         at: BorrowedFd<'_>,
-        name: &std::ffi::CStr,
-    ) -> Result<(), Fault> {
+        name: &CStr,
+    ) -> Result<bool, Fault> {
+        if source.links < 2 {
+            return Ok(copy.links < 2);
+        }
+        match statat(&self.directory, key(source.id), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(known) => Ok(Meta::from(known).id == copy.id),
+            Err(Errno::NOENT) => self.remember(source, at, name).map(|()| true),
+            Err(errno) => Err(Fault::System("fstatat", errno)),
+        }
+    }
+
+    /// Remembers that `source` has been copied to `name` in `at`.
+    pub fn remember(&self, source: &Meta, at: BorrowedFd<'_>, name: &CStr) -> Result<(), Fault> {
         if source.links < 2 {
             return Ok(());
         }
         match linkat(at, name, &self.directory, key(source.id), AtFlags::empty()) {
-            // Another of its names was faster; or the filesystem has no hard links beyond this one, which then are copies.
+            // Known already; or the filesystem has no hard links beyond this one, which then are copies.
             Ok(()) | Err(Errno::EXIST | Errno::MLINK) => Ok(()),
             Err(errno) => Err(Fault::System("linkat", errno)),
         }
     }
 
     /// Forgets all: the copies keep their real names only.
-    pub fn forget(self) -> Result<(), Fault> {
+    pub fn forget(&self) -> Result<(), Fault> {
         let mut dirents = Dirents::default();
         loop {
             let mut found = false;
-            rustix::fs::seek(&self.directory, rustix::fs::SeekFrom::Start(0))
-                .map_err(system("lseek"))?;
+            seek(&self.directory, SeekFrom::Start(0)).map_err(system("lseek"))?;
             let mut more = true;
             while more {
                 more = dirents
-                    .batch(rustix::fd::AsFd::as_fd(&self.directory), |name, _| {
+                    .batch(self.directory.as_fd(), |name, _| {
                         found = true;
                         unlinkat(&self.directory, name, AtFlags::empty())
                             .map_err(system("unlinkat"))

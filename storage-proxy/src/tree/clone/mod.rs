@@ -2,11 +2,15 @@
 //! times, extended attributes, fifos, sockets and device nodes.
 //!
 //! `walk` decides where to go; `entry` copies one directory entry between two directory handles and is all that
-//! knows file kinds; `content` copies bytes; `links` remembers hard links.
+//! knows file kinds; `content` copies bytes; `links` remembers hard links. A copy that was killed is gone on with:
+//! `checkpoint` says what may be relied on, `resume` looks at what is there.
 
+mod checkpoint;
 mod content;
 mod entry;
 mod links;
+mod resume;
 mod walk;
 
-pub use walk::{CloneTarget, clone_tree};
+pub use checkpoint::{Checkpoint, Moment, Ongoing};
+pub use walk::{CloneTarget, Cloned, clone_tree};

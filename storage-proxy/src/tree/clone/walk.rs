@@ -1,29 +1,34 @@
-//! The way through the source: depth first, one batch of a directory at a time, directories finished after their last
-//! child.
+//! The way through the source, directories finished after all that is in them.
 
 use std::{
-    ffi::{CStr, CString},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    ffi::CStr,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use rustix::{
-    fs::{Mode, SeekFrom, fstat, mkdirat, seek},
-    io::Errno,
+    fs::{Mode, fstat, mkdirat},
+    io::{Errno, fcntl_dupfd_cloexec},
+    process::{getegid, geteuid},
 };
 
 use super::{
-    entry::{Copied, EntryCopier},
+    checkpoint::{Checkpoint, Ongoing, Resume},
+    entry::{Copied, Copying, Destination, EntryCopier},
     links::Links,
+    resume::{discard, remove_what_vanished, undress},
 };
 use crate::{
     faults::at,
     tree::{
-        Control, Fault, FileKind, Meta, TreeError,
-        descent::{Descent, duplicate},
-        dirents::Dirents,
+        Control, Fault, FileKind, Meta, TreeError, Workers,
         error::{looking, system},
         open::open_directory,
+        walk::{Dir, Entered, Found, Leave, Place, Visitor, walk},
     },
 };
 
@@ -32,13 +37,28 @@ use crate::{
 pub struct CloneTarget<'a> {
     /// The directory that will contain the copy.
     pub parent: BorrowedFd<'a>,
-    /// The copy's name in it; must be free.
+    /// The copy's name in it; must be free, but for what is gone on with.
     pub name: &'a CStr,
-    /// An empty directory on the same filesystem, for the names that hard-linked files have meanwhile. Empty again
-    /// after success. Open for reading.
+    /// A directory on the same filesystem, for the names that hard-linked files have meanwhile. What is in it is removed.
+    /// Empty after success. Open for reading.
     pub links: BorrowedFd<'a>,
-    /// The copy's root, open, if it has been made already; empty but for `links`, where that is in it.
+    /// The copy's root, open, where the caller has made it, in this life or an earlier one: `links` may be in it.
     pub root: Option<BorrowedFd<'a>>,
+    /// To go on with what an earlier attempt at the same copy has left, if anything: what is known of that.
+    pub resume: Option<&'a Checkpoint>,
+    /// Will tell how far the large files are.
+    pub ongoing: &'a Ongoing,
+}
+
+/// What was done for a copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cloned {
+    /// Entries that an earlier attempt had left and that were kept.
+    pub kept_entries: u64,
+    /// Entries that it had left and that had to be copied again, at least in part.
+    pub redone_entries: u64,
+    /// Bytes of file data in them.
+    pub kept_bytes: u64,
 }
 
 /// Copies the tree below `source`, a directory open for reading, to `target`. Nothing is synced.
@@ -48,204 +68,228 @@ pub struct CloneTarget<'a> {
 pub fn clone_tree(
     source: BorrowedFd<'_>,
     target: CloneTarget<'_>,
+    workers: Workers,
     control: &Control,
-) -> Result<(), TreeError> {
+) -> Result<Cloned, TreeError> {
     let at_root = |fault| TreeError::new(fault, Vec::new());
     if !Path::new("/proc/self/fd").exists() {
         return Err(at_root(Fault::NoProc));
     }
-    let links = duplicate(target.links)
-        .map_err(system("dup"))
-        .map_err(at_root)?;
-    let made = match target.root {
-        Some(root) => duplicate(root).map_err(system("dup")),
-        None => mkdirat(target.parent, target.name, Mode::RWXU)
-            .map_err(system("mkdirat"))
-            .and_then(|()| open_directory(target.parent, target.name).map_err(system("open"))),
-    }
-    .map_err(at_root)?;
-    let source = open_directory(source, c".")
-        .map_err(system("open"))
-        .map_err(at_root)?;
-    let mut walk = Walk {
-        source: Descent::new(source),
-        target: Descent::new(made),
-        frames: Vec::new(),
-        copier: EntryCopier::new(Links::new(links)),
-        dirents: Dirents::default(),
-        control,
+    let clone = Clone {
+        job: Copying {
+            links: Links::new(target.links).map_err(at_root)?,
+            resume: target.resume.map(Resume::from),
+            ongoing: target.ongoing,
+            control,
+        },
+        us: (geteuid().as_raw(), getegid().as_raw()),
+        kept_entries: AtomicU64::new(0),
+        redone_entries: AtomicU64::new(0),
+        kept_bytes: AtomicU64::new(0),
     };
-    walk.run()?;
-    walk.copier.finish().map_err(at_root)
+    // What they lead to was not looked at yet.
+    clone.job.links.forget().map_err(at_root)?;
+    let root = clone.root(source, &target).map_err(at_root)?;
+    walk(&clone, root, workers, control)?;
+    clone.job.links.forget().map_err(at_root)?;
+    Ok(Cloned {
+        kept_entries: clone.kept_entries.into_inner(),
+        redone_entries: clone.redone_entries.into_inner(),
+        kept_bytes: clone.kept_bytes.into_inner(),
+    })
 }
 
-struct Walk<'a> {
-    source: Descent,
-    target: Descent,
-    frames: Vec<Frame>,
-    copier: EntryCopier,
-    dirents: Dirents,
-    control: &'a Control,
+struct Clone<'a> {
+    job: Copying<'a>,
+    /// Our effective user and group.
+    us: (u32, u32),
+    kept_entries: AtomicU64,
+    redone_entries: AtomicU64,
+    kept_bytes: AtomicU64,
 }
 
-/// A directory that is being copied.
-struct Frame {
-    /// As it was before anything was read: reading changes the access time.
-    meta: Meta,
-    /// Directories of the last batch, yet to be entered.
-    pending: Vec<CString>,
-    reading: Reading,
+/// The copy of a directory.
+#[derive(Debug)]
+struct Target {
+    place: Arc<Place>,
+    /// See [`Destination`].
+    owner: Option<(u32, u32)>,
+    /// An earlier life has made it.
+    resumed: bool,
 }
 
-enum Reading {
-    /// From where the handle stands.
-    On,
-    /// From here: other directories were visited since, and the handle may be a new one.
-    From(u64),
-    Finished,
+impl Target {
+    fn destination<'a>(&self, open: &'a OwnedFd) -> Destination<'a> {
+        Destination {
+            directory: open.as_fd(),
+            owner: self.owner,
+        }
+    }
 }
 
-impl Walk<'_> {
-    fn run(&mut self) -> Result<(), TreeError> {
-        let root = self
-            .source
-            .current()
-            .and_then(|directory| describe(directory));
-        let root = root.map_err(|fault| self.error(fault, c""))?;
-        self.frames.push(Frame::new(root));
-        while let Some(frame) = self.frames.last_mut() {
-            self.control
-                .check()
-                .map_err(|fault| TreeError::new(fault, Vec::new()))?;
-            if let Some(name) = frame.pending.pop() {
-                match self.descend(&name) {
-                    Ok(()) | Err(Fault::Gone) => {}
-                    Err(fault) => return Err(self.error(fault, &name)),
+impl Clone<'_> {
+    fn root(
+        &self,
+        source: BorrowedFd<'_>,
+        target: &CloneTarget<'_>,
+    ) -> Result<Entered<Target>, Fault> {
+        let source = open_directory(source, c".").map_err(system("open"))?;
+        let meta = describe(&source)?;
+        let (made, resumed) = match target.root {
+            Some(root) => {
+                if target.resume.is_some() {
+                    undress(root)?;
                 }
-            } else if matches!(frame.reading, Reading::Finished) {
-                self.complete().map_err(|fault| self.error(fault, c""))?;
-            } else {
-                self.read_batch()
-                    .map_err(|(fault, name)| self.error(fault, &name))?;
+                let root = fcntl_dupfd_cloexec(root, 0).map_err(system("dup"))?;
+                (root, target.resume.is_some())
             }
-        }
-        Ok(())
+            None => self
+                .make(target.parent, target.name)?
+                .ok_or(Fault::Exists)?,
+        };
+        let owner = self.owner_in(&describe(&made)?);
+        Ok(Entered {
+            directory: source,
+            meta,
+            data: Target {
+                place: Place::root(made).map_err(system("fstat"))?,
+                owner,
+                resumed,
+            },
+        })
     }
 
-    fn error(&self, fault: Fault, name: &CStr) -> TreeError {
-        TreeError::new(fault, self.source.path_of(name))
+    /// Makes the directory `name` in `to`, or takes the one that an earlier life has made: then the answer says so.
+    /// Nothing, if it has been made in this life.
+    fn make(&self, to: BorrowedFd<'_>, name: &CStr) -> Result<Option<(OwnedFd, bool)>, Fault> {
+        let made = mkdirat(to, name, Mode::RWXU);
+        match (made, &self.job.resume) {
+            (Err(Errno::EXIST), None) => return Ok(None),
+            (Err(Errno::EXIST), Some(_)) => match open_directory(to, name) {
+                Ok(directory) => {
+                    undress(directory.as_fd())?;
+                    return Ok(Some((directory, true)));
+                }
+                Err(_) => {
+                    discard(to, name)?;
+                    mkdirat(to, name, Mode::RWXU).map_err(system("mkdirat"))?;
+                }
+            },
+            (made, _) => made.map_err(system("mkdirat"))?,
+        }
+        let made = open_directory(to, name).map_err(system("open"))?;
+        Ok(Some((made, false)))
     }
 
-    /// Copies what is no directory in the next batch of the current one, and notes the directories.
-    fn read_batch(&mut self) -> Result<(), (Fault, CString)> {
-        let here = |fault| (fault, CString::default());
-        let Some(frame) = self.frames.last_mut() else {
-            return Ok(());
-        };
-        let from = match self.source.current() {
-            // Removed while we were further down: it has no more entries.
-            Err(Fault::Gone) => {
-                frame.reading = Reading::Finished;
-                return Ok(());
+    /// Whose the files will be that we make in a directory of the copy. They are ours, and their group is ours or the
+    /// directory's (mount(8), bsdgroups): so it is known where the directory was made ours in both.
+    fn owner_in(&self, directory: &Meta) -> Option<(u32, u32)> {
+        let owner = (directory.uid, directory.gid);
+        (owner == self.us).then_some(owner)
+    }
+
+    fn done(&self, copied: Copied) -> Found {
+        match copied {
+            Copied::Directory(_) => return Found::Directory,
+            Copied::Done => {}
+            Copied::Redone => {
+                self.redone_entries.fetch_add(1, Relaxed);
             }
-            done => done.map_err(here)?,
-        };
-        let to = self.target.current().map_err(here)?;
-        if let Reading::From(position) = frame.reading {
-            seek(from, SeekFrom::Start(position))
-                .map_err(system("lseek"))
-                .map_err(here)?;
+            Copied::Kept(bytes) => {
+                self.kept_entries.fetch_add(1, Relaxed);
+                self.kept_bytes.fetch_add(bytes, Relaxed);
+                self.job.control.bytes_done(bytes);
+            }
         }
-        let (copier, control, pending) = (&mut self.copier, self.control, &mut frame.pending);
-        let position = self.dirents.batch(from, |name, kind| {
-            control.check()?;
-            at("clone.copying").map_err(system("write"))?;
-            if kind == FileKind::Directory {
-                pending.push(name.to_owned());
-                return Ok(());
-            }
-            match copier.copy(from, to, name, kind, control) {
-                Ok(Copied::Done) => control.entry_done(),
-                Ok(Copied::Directory(_)) => pending.push(name.to_owned()),
-                Err(Fault::Gone) => {}
-                Err(fault) => return Err(fault),
-            }
-            Ok(())
-        })?;
-        frame.reading = match position {
-            None => Reading::Finished,
-            Some(_) if frame.pending.is_empty() => Reading::On,
-            Some(position) => Reading::From(position),
-        };
-        Ok(())
+        self.job.control.entry_done();
+        Found::Done
+    }
+}
+
+impl Visitor for Clone<'_> {
+    type Worker = EntryCopier;
+    type Data = Target;
+
+    fn worker(&self) -> EntryCopier {
+        EntryCopier::default()
     }
 
     /// Makes the copy of the directory `name` and goes into both.
-    fn descend(&mut self, name: &CStr) -> Result<(), Fault> {
-        let (from, to) = (self.source.current()?, self.target.current()?);
-        let source = match self
-            .copier
-            .copy(from, to, name, FileKind::Directory, self.control)?
-        {
-            Copied::Done => {
-                self.control.entry_done();
-                return Ok(());
-            }
-            Copied::Directory(source) => source,
-        };
-        match mkdirat(to, name, Mode::RWXU) {
-            // A directory that a writer changes may show a name twice.
-            Err(Errno::EXIST) => return Ok(()),
-            done => done.map_err(system("mkdirat"))?,
-        }
-        let target = open_directory(to, name).map_err(system("open"))?;
-        let meta = describe(source.as_fd())?;
-        self.enter(name, source, target, meta)
-    }
-
     fn enter(
-        &mut self,
+        &self,
+        copier: &mut EntryCopier,
+        parent: &Dir<Target>,
+        handle: BorrowedFd<'_>,
         name: &CStr,
-        source: OwnedFd,
-        target: OwnedFd,
-        meta: Meta,
-    ) -> Result<(), Fault> {
-        self.source.enter(name.to_owned(), source)?;
-        self.target.enter(name.to_owned(), target)?;
-        self.frames.push(Frame::new(meta));
-        Ok(())
-    }
-
-    /// Nothing will be made in the current directory any more: it gets its owner, mode and times.
-    fn complete(&mut self) -> Result<(), Fault> {
-        if let Some(frame) = self.frames.pop() {
-            let source = match self.source.current() {
-                // Removed meanwhile.
-                Err(Fault::Gone) => None,
-                found => Some(found?),
-            };
-            let target = self.target.current()?;
-            self.copier
-                .attributes
-                .copy_open(source, target, &frame.meta)?;
-            self.control.entry_done();
-        }
-        self.source.leave();
-        self.target.leave();
-        Ok(())
-    }
-}
-
-impl Frame {
-    fn new(meta: Meta) -> Self {
-        Self {
+    ) -> Result<Option<Entered<Target>>, Fault> {
+        at("clone.copying").map_err(system("write"))?;
+        let open = parent.data.place.open()?;
+        let to = parent.data.destination(&open);
+        let hint = FileKind::Directory;
+        let source = match copier.copy(handle, to, name, hint, &self.job)? {
+            Copied::Directory(source) => source,
+            copied => {
+                self.done(copied);
+                return Ok(None);
+            }
+        };
+        let meta = describe(&source)?;
+        // A directory that a writer changes may show a name twice.
+        let Some((made, resumed)) = self.make(to.directory, name)? else {
+            return Ok(None);
+        };
+        let made_meta = describe(&made)?;
+        Ok(Some(Entered {
+            directory: source,
             meta,
-            pending: Vec::new(),
-            reading: Reading::On,
+            data: Target {
+                place: parent.data.place.child(name, made_meta.id, made),
+                owner: self.owner_in(&made_meta),
+                resumed,
+            },
+        }))
+    }
+
+    fn entry(
+        &self,
+        copier: &mut EntryCopier,
+        dir: &Dir<Target>,
+        handle: BorrowedFd<'_>,
+        name: &CStr,
+        hint: FileKind,
+    ) -> Result<Found, Fault> {
+        at("clone.copying").map_err(system("write"))?;
+        let open = dir.data.place.open()?;
+        let to = dir.data.destination(&open);
+        let copied = copier.copy(handle, to, name, hint, &self.job)?;
+        Ok(self.done(copied))
+    }
+
+    /// Nothing will be made in the directory any more: it gets its owner, mode and times.
+    fn leave(&self, copier: &mut EntryCopier, dir: &Dir<Target>) -> Result<Leave, Fault> {
+        let source = match dir.place.open() {
+            // Removed meanwhile.
+            Err(Fault::Gone) => None,
+            found => Some(found?),
+        };
+        let target = dir.data.place.open()?;
+        let source = source.as_ref().map(|source| source.as_fd());
+        if let (Some(resume), Some(source), true) = (&self.job.resume, source, dir.data.resumed)
+            && resume.has_changed(&dir.meta)
+        {
+            remove_what_vanished(source, &target, self.job.control)?;
         }
+        copier
+            .attributes
+            .copy_open(source, target.as_fd(), &dir.meta, None)?;
+        if dir.data.resumed {
+            self.kept_entries.fetch_add(1, Relaxed);
+        }
+        self.job.control.entry_done();
+        Ok(Leave::Done)
     }
 }
 
-fn describe(directory: BorrowedFd<'_>) -> Result<Meta, Fault> {
+fn describe(directory: &OwnedFd) -> Result<Meta, Fault> {
     fstat(directory).map(Meta::from).map_err(looking("fstat"))
 }

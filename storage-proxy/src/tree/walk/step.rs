@@ -1,0 +1,212 @@
+//! The work of one thread.
+
+use std::{
+    ffi::{CStr, CString},
+    os::fd::{AsFd as _, OwnedFd},
+    sync::{Arc, atomic::AtomicUsize},
+};
+
+use rustix::{
+    fs::{SeekFrom, seek},
+    io::Errno,
+};
+
+use super::{
+    Dir, Entered, Found, Leave, Visitor,
+    queue::{EndOnPanic, Job, Queue},
+};
+use crate::tree::{Control, Fault, FileKind, TreeError, dirents::Dirents, error::system};
+
+pub(super) struct Thread<'a, V: Visitor> {
+    visitor: &'a V,
+    queue: &'a Queue<V::Data>,
+    control: &'a Control,
+    worker: V::Worker,
+    dirents: Dirents,
+}
+
+/// What to do next without asking the queue: nothing, if the thread is free.
+type Next<D> = Result<Option<Job<D>>, TreeError>;
+
+impl<'a, V: Visitor> Thread<'a, V> {
+    pub fn new(visitor: &'a V, queue: &'a Queue<V::Data>, control: &'a Control) -> Self {
+        Self {
+            visitor,
+            queue,
+            control,
+            worker: visitor.worker(),
+            dirents: Dirents::default(),
+        }
+    }
+
+    /// Works until the walk ends.
+    pub fn run(mut self) {
+        let _guard = EndOnPanic(self.queue);
+        let mut own = None;
+        while let Some(job) = own.take().or_else(|| self.queue.pop()) {
+            let done = match job {
+                Job::Enter { parent, name } => self.enter(parent, name),
+                Job::Read { dir, position } => self.read(dir, position),
+            };
+            match done {
+                Ok(next) => own = next,
+                Err(error) => {
+                    self.queue.end(Some(error));
+                    self.control.halt(true);
+                }
+            }
+        }
+    }
+
+    fn enter(&mut self, parent: Arc<Dir<V::Data>>, name: CString) -> Next<V::Data> {
+        let entered = self
+            .control
+            .check()
+            .and_then(|()| parent.place.open())
+            .and_then(|handle| {
+                let handle = handle.as_fd();
+                self.visitor.enter(&mut self.worker, &parent, handle, &name)
+            });
+        match entered {
+            Ok(Some(Entered {
+                directory,
+                meta,
+                data,
+            })) => {
+                let dir = Arc::new(Dir {
+                    place: parent.place.child(&name, meta.id, directory),
+                    meta,
+                    data,
+                    parent: Some(parent),
+                    pending: AtomicUsize::new(1),
+                });
+                self.read(dir, None)
+            }
+            Ok(None) | Err(Fault::Gone) => self.settle(parent),
+            Err(fault) => Err(located(&parent, fault, &name)),
+        }
+    }
+
+    /// Reads until there are subdirectories to go into, or to the end.
+    fn read(&mut self, dir: Arc<Dir<V::Data>>, position: Option<u64>) -> Next<V::Data> {
+        let handle = match dir.place.open() {
+            Ok(handle) => handle,
+            // Removed while we were further down: it has no more entries.
+            Err(Fault::Gone) => return self.settle(dir),
+            Err(fault) => return Err(located(&dir, fault, c"")),
+        };
+        if let Some(position) = position {
+            let found = match seek(&handle, SeekFrom::Start(position)) {
+                // A directory that shrank or grew into another form has no such position any more: once more from the
+                // start. What is seen twice does no harm.
+                Err(Errno::INVAL) => seek(&handle, SeekFrom::Start(0)),
+                found => found,
+            };
+            found
+                .map_err(system("lseek"))
+                .map_err(|fault| located(&dir, fault, c""))?;
+        }
+        loop {
+            let mut below = Vec::new();
+            let read = self.read_batch(&dir, &handle, &mut below);
+            let position = read.map_err(|(fault, name)| located(&dir, fault, &name))?;
+            if let Some(first) = below.pop() {
+                return Ok(Some(self.put_off(dir, position, below, first)));
+            }
+            if position.is_none() {
+                return self.settle(dir);
+            }
+        }
+    }
+
+    fn read_batch(
+        &mut self,
+        dir: &Arc<Dir<V::Data>>,
+        handle: &OwnedFd,
+        below: &mut Vec<CString>,
+    ) -> Result<Option<u64>, (Fault, CString)> {
+        let Self {
+            visitor,
+            control,
+            worker,
+            dirents,
+            ..
+        } = self;
+        control
+            .check()
+            .map_err(|fault| (fault, CString::default()))?;
+        dirents.batch(handle.as_fd(), |name, kind| {
+            control.check()?;
+            let found = match kind {
+                FileKind::Directory => Ok(Found::Directory),
+                _ => visitor.entry(worker, dir, handle.as_fd(), name, kind),
+            };
+            match found {
+                Ok(Found::Directory) => below.push(name.to_owned()),
+                Ok(Found::Done) | Err(Fault::Gone) => {}
+                Err(fault) => return Err(fault),
+            }
+            Ok(())
+        })
+    }
+
+    /// The subdirectories before the rest of the directory; the first of them at once.
+    fn put_off(
+        &self,
+        dir: Arc<Dir<V::Data>>,
+        position: Option<u64>,
+        below: Vec<CString>,
+        first: CString,
+    ) -> Job<V::Data> {
+        // What was being read is either put off, or makes place for `first`.
+        dir.awaits(below.len() + usize::from(position.is_some()));
+        let rest = position.map(|_| Job::Read {
+            dir: Arc::clone(&dir),
+            position,
+        });
+        let enter = |name| Job::Enter {
+            parent: Arc::clone(&dir),
+            name,
+        };
+        self.queue
+            .push(rest.into_iter().chain(below.into_iter().map(enter)));
+        Job::Enter {
+            parent: dir,
+            name: first,
+        }
+    }
+
+    /// One thing less to wait for in `dir`. If it was the last, the directory is left, and so on upwards.
+    fn settle(&mut self, mut dir: Arc<Dir<V::Data>>) -> Next<V::Data> {
+        while dir.one_done() {
+            let left = self.control.check().and_then(|()| {
+                match self.visitor.leave(&mut self.worker, &dir) {
+                    Err(Fault::Gone) => Ok(Leave::Done),
+                    left => left,
+                }
+            });
+            if left.map_err(|fault| located(&dir, fault, c""))? == Leave::Again {
+                dir.awaits(1);
+                return Ok(Some(Job::Read {
+                    dir,
+                    position: Some(0),
+                }));
+            }
+            match &dir.parent {
+                Some(parent) => dir = Arc::clone(parent),
+                None => {
+                    self.queue.end(None);
+                    break;
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn located<D>(dir: &Dir<D>, fault: Fault, name: &CStr) -> TreeError {
+    match fault {
+        Fault::Cancelled => TreeError::new(fault, Vec::new()),
+        fault => TreeError::new(fault, dir.place.path_of(name)),
+    }
+}
