@@ -30,6 +30,7 @@ mod owner;
 mod proxy;
 mod public;
 mod racing_writer;
+mod reclaim;
 mod remove;
 mod scenario;
 mod service;

@@ -17,7 +17,7 @@ use std::{
 use crate::{
     task::activity::Activity,
     tree::Pace,
-    volume::{OpenVolume, Volume},
+    volume::{Capacity, Volume},
 };
 
 /// How long it works before it looks around.
@@ -126,7 +126,8 @@ impl State {
         match self.looked {
             Some((at, urgent)) if at.elapsed() < LOOK => urgent,
             _ => {
-                let urgent = volume.get().is_ok_and(|volume| is_nearly_full(&volume));
+                let now = volume.get().and_then(|volume| volume.capacity());
+                let urgent = now.is_ok_and(|now| is_nearly_full(&now));
                 self.looked = Some((Instant::now(), urgent));
                 urgent
             }
@@ -134,11 +135,9 @@ impl State {
     }
 }
 
-fn is_nearly_full(volume: &OpenVolume) -> bool {
-    volume.capacity().is_ok_and(|now| {
-        now.available_bytes < now.total_bytes / NEARLY_FULL
-            || now.available_inodes < now.total_inodes / NEARLY_FULL
-    })
+fn is_nearly_full(now: &Capacity) -> bool {
+    now.available_bytes < now.total_bytes / NEARLY_FULL
+        || now.available_inodes < now.total_inodes / NEARLY_FULL
 }
 
 #[cfg(test)]
@@ -163,14 +162,74 @@ mod tests {
         );
     }
 
+    fn nowhere() -> Arc<Volume> {
+        let holder = crate::volume::Holder::this(uuid::Uuid::nil());
+        Arc::new(Volume::new("v", "/nowhere", holder))
+    }
+
+    /// How long so many slices take.
+    fn time_of(slices: usize, pacer: &Pacer) -> Duration {
+        let began = Instant::now();
+        for _ in 0..slices {
+            let slice = Instant::now();
+            // All of a slice, in many steps.
+            while slice.elapsed() <= SLICE {
+                pacer.step();
+            }
+        }
+        began.elapsed()
+    }
+
+    #[test]
+    fn it_pauses_after_each_slice_while_others_are_at_work() {
+        let activity = Arc::<Activity>::default();
+        let pacer = Pacer::new(nowhere(), Arc::clone(&activity), 10);
+        let _at_work = activity.begin();
+        assert!(time_of(4, &pacer) > pacer.pause * 4);
+    }
+
+    #[test]
+    fn no_thread_works_while_another_pauses() {
+        let activity = Arc::<Activity>::default();
+        let pacer = Pacer::new(nowhere(), Arc::clone(&activity), 5);
+        let _at_work = activity.begin();
+        let slice = Instant::now();
+        while slice.elapsed() <= SLICE {}
+        let began = Instant::now();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    pacer.step();
+                    assert!(began.elapsed() >= pacer.pause - SLICE);
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_volume_is_nearly_full_for_want_of_bytes_or_of_inodes() {
+        let with = |bytes, (inodes, of)| {
+            is_nearly_full(&Capacity {
+                health: crate::volume::Health::Serving,
+                filesystem: String::new(),
+                total_bytes: 1000,
+                available_bytes: bytes,
+                total_inodes: of,
+                available_inodes: inodes,
+                method: crate::backend::Method::Copy,
+            })
+        };
+        assert!(!with(100, (10, 100)));
+        assert!(with(99, (10, 100)));
+        assert!(with(100, (9, 100)));
+        // Where inodes have no limit.
+        assert!(!with(100, (0, 0)));
+    }
+
     #[test]
     fn the_pause_is_what_the_duty_leaves_and_never_long() {
-        let volume = || {
-            let holder = crate::volume::Holder::this(uuid::Uuid::nil());
-            Arc::new(Volume::new("v", "/nowhere", holder))
-        };
         for (duty, pause) in [(100, 0), (50, 5), (20, 20), (5, 95), (1, 95), (0, 95)] {
-            let pacer = Pacer::new(volume(), Arc::default(), duty);
+            let pacer = Pacer::new(nowhere(), Arc::default(), duty);
             assert_eq!(pacer.pause, Duration::from_millis(pause), "{duty} %");
         }
     }
