@@ -8,6 +8,8 @@
     reason = "tests"
 )]
 
+mod backend;
+mod btrfs;
 mod clone;
 mod crash;
 mod deep;
@@ -24,11 +26,13 @@ mod lanes;
 mod late;
 mod list;
 mod mkdir;
+mod mounted;
 mod oracle;
 mod owner;
 mod proxy;
 mod public;
 mod racing;
+mod reclaim;
 mod remove;
 mod resume;
 mod resumed;

@@ -73,6 +73,7 @@ impl Place {
             parent: parent.as_fd(),
             name: &c("copy"),
             links: links.as_fd(),
+            root: None,
             resume,
             ongoing: &Ongoing::default(),
         };

@@ -12,7 +12,7 @@ use std::{
 
 use rustix::{
     fs::{Mode, fstat, fstatfs, mkdirat},
-    io::Errno,
+    io::{Errno, fcntl_dupfd_cloexec},
     process::{getegid, geteuid},
 };
 
@@ -42,6 +42,8 @@ pub struct CloneTarget<'a> {
     /// A directory on the same filesystem, for the names that hard-linked files have meanwhile. What is in it is removed.
     /// Empty after success. Open for reading.
     pub links: BorrowedFd<'a>,
+    /// The copy's root, open, where the caller has made it, in this life or an earlier one: `links` may be in it.
+    pub root: Option<BorrowedFd<'a>>,
     /// To go on with what an earlier attempt at the same copy has left, if anything: what is known of that.
     pub resume: Option<&'a Checkpoint>,
     /// Will tell how far the large files are.
@@ -140,8 +142,17 @@ impl Clone<'_> {
     ) -> Result<Entered<Target>, Fault> {
         let source = open_directory(source, c".").map_err(system("open"))?;
         let meta = describe(&source)?;
-        let Some((made, resumed)) = self.make(target.parent, target.name)? else {
-            return Err(Fault::Exists);
+        let (made, resumed) = match target.root {
+            Some(root) => {
+                if target.resume.is_some() {
+                    undress(root)?;
+                }
+                let root = fcntl_dupfd_cloexec(root, 0).map_err(system("dup"))?;
+                (root, target.resume.is_some())
+            }
+            None => self
+                .make(target.parent, target.name)?
+                .ok_or(Fault::Exists)?,
         };
         let owner = self.owner_in(&describe(&made)?);
         Ok(Entered {
