@@ -79,6 +79,21 @@ need_nextest() {
         lacks "cargo-nextest" "cargo install --locked cargo-nextest"
 }
 
+# For tests on real filesystems, which only root can mount: nobody else's run depends on them.
+need_filesystems() {
+    local path="$PATH:/usr/local/sbin:/usr/sbin:/sbin" pair missing_packages=()
+    for pair in mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs mkfs.btrfs:btrfs-progs rsync:rsync; do
+        PATH="$path" command -v "${pair%%:*}" >/dev/null || missing_packages+=("${pair##*:}")
+    done
+    [ "${#missing_packages[@]}" -gt 0 ] || return 0
+    apt_install "${missing_packages[@]}" && return
+    if [ "$(id -u)" -eq 0 ]; then
+        lacks "tools to make filesystems and to compare trees" "apt-get install ${missing_packages[*]}"
+    else
+        say "without ${missing_packages[*]} some tests check less, and say so"
+    fi
+}
+
 need_venv() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3 python3-venv ||
         lacks "Python 3 with venv" "apt-get install python3 python3-venv"
@@ -95,12 +110,13 @@ need_rust
 [ "$missing" -eq 0 ] || exit 1
 case $purpose in
 run) ;;
-test) need_postgres && need_nextest ;;
+test) need_postgres && need_nextest && need_filesystems ;;
 lint) need_components ;;
 clients) need_venv ;;
 all)
     need_postgres
     need_nextest
+    need_filesystems
     need_components
     need_venv
     ;;

@@ -8,10 +8,11 @@
 //! ```
 //!
 //! Comma-separated `name=action[@n]`. Actions: `kill` (SIGKILL to itself), `stop` (SIGSTOP to itself), `pause` (the
-//! thread goes on after a second, so that others can be faster), or the name of an error that the point then
-//! returns: `EIO`, `ENOSPC`, `EDQUOT`, `EROFS`, `ESTALE`. With `@n` only the n-th passage through the
-//! point in the process's life is hit; without, every one. A name that isn't in the list given to [`init`] is refused at
-//! the start, so that a test can't wait for a point that no longer exists.
+//! thread goes on after a second, so that others can be faster), `jitter` (it goes on after up to half a millisecond,
+//! another time at each passage), or the name of an error that the point then returns: `EIO`, `ENOSPC`, `EDQUOT`,
+//! `EROFS`, `ESTALE`. With `@n` only the n-th passage through the point in the process's life is hit; without, every one.
+//! A name that isn't in the list given to [`init`] is refused at the start, so that a test can't wait for a point that no
+//! longer exists.
 
 /// Does what the environment says is to happen at `name`; mostly nothing.
 ///
@@ -63,8 +64,18 @@ pub fn init(_points: &[&str]) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Does what [`init`] does with `text` in place of the environment, for a test that is the process itself.
+///
+/// # Errors
+/// Never: there are no fault points in a release build.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub fn arm(_text: &str, _points: &[&str]) -> std::io::Result<()> {
+    Ok(())
+}
+
 #[cfg(debug_assertions)]
-pub use armed::{beside, init, point};
+pub use armed::{arm, beside, init, point};
 
 #[cfg(debug_assertions)]
 mod armed {
@@ -84,6 +95,7 @@ mod armed {
 
     const VARIABLE: &str = "VFOLDER_FAULTS";
     const PAUSE: Duration = Duration::from_secs(1);
+    const JITTER: Duration = Duration::from_micros(500);
     const SETTLE: Duration = Duration::from_millis(300);
 
     static FAULTS: OnceLock<HashMap<String, Fault>> = OnceLock::new();
@@ -100,6 +112,7 @@ mod armed {
     enum Action {
         Signal(Signal),
         Pause,
+        Jitter,
         Error(rustix::io::Errno),
     }
 
@@ -108,8 +121,15 @@ mod armed {
     /// # Errors
     /// What in it can't be understood, or names none of `points`.
     pub fn init(points: &[&str]) -> io::Result<()> {
-        let text = env::var(VARIABLE).unwrap_or_default();
-        let faults = parse(&text, points).map_err(|why| {
+        arm(&env::var(VARIABLE).unwrap_or_default(), points)
+    }
+
+    /// Does what [`init`] does with `text` in place of the environment, for a test that is the process itself.
+    ///
+    /// # Errors
+    /// What in it can't be understood, or names none of `points`.
+    pub fn arm(text: &str, points: &[&str]) -> io::Result<()> {
+        let faults = parse(text, points).map_err(|why| {
             io::Error::new(io::ErrorKind::InvalidInput, format!("{VARIABLE}: {why}"))
         })?;
         if !faults.is_empty() {
@@ -147,7 +167,9 @@ mod armed {
         if fault.passage != 0 && fault.passage != passage {
             return Ok(());
         }
-        tracing::warn!(point = name, passage, action = ?fault.action, "fault");
+        if !matches!(fault.action, Action::Jitter) {
+            tracing::warn!(point = name, passage, action = ?fault.action, "fault");
+        }
         match fault.action {
             Action::Signal(signal) => {
                 kill_process(getpid(), signal)?;
@@ -157,6 +179,12 @@ mod armed {
             }
             Action::Pause => {
                 thread::sleep(PAUSE);
+                Ok(())
+            }
+            Action::Jitter => {
+                // Fibonacci hashing: neighbours are far from each other.
+                let part = passage.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+                thread::sleep(JITTER * u32::try_from(part).unwrap_or_default() / 256);
                 Ok(())
             }
             Action::Error(errno) => Err(errno.into()),
@@ -191,6 +219,7 @@ mod armed {
                     "kill" => Action::Signal(Signal::KILL),
                     "stop" => Action::Signal(Signal::STOP),
                     "pause" => Action::Pause,
+                    "jitter" => Action::Jitter,
                     "EIO" => Action::Error(Errno::IO),
                     "ENOSPC" => Action::Error(Errno::NOSPC),
                     "EDQUOT" => Action::Error(Errno::DQUOT),

@@ -1,46 +1,45 @@
-//! How clones are made on a volume.
+//! How trees are cloned on a volume, and what that needs.
+
+use std::os::fd::BorrowedFd;
 
 use super::OpenVolume;
-use crate::tree::Usage;
-
-/// The rungs of the ladder, the best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CloneMethod {
-    /// The filesystem takes a snapshot of the whole tree at once.
-    Snapshot,
-    /// Entry by entry; files share their blocks until one is changed.
-    Reflink,
-    /// Entry by entry and byte by byte.
-    Copy,
-}
-
-impl CloneMethod {
-    /// The bytes on disk that a clone of so much needs, but for what the filesystem itself needs to remember it.
-    #[must_use]
-    pub fn disk_bytes(self, source: &Usage) -> u64 {
-        match self {
-            Self::Snapshot | Self::Reflink => 0,
-            Self::Copy => source.disk_bytes,
-        }
-    }
-
-    /// The inodes that it needs; those of hard links are counted too often, so a few too many.
-    #[must_use]
-    pub fn inodes(self, source: &Usage) -> u64 {
-        match self {
-            Self::Snapshot => 0,
-            Self::Reflink | Self::Copy => source.entries,
-        }
-    }
-}
+use crate::{backend::Method, tree::Usage};
 
 impl OpenVolume {
-    /// How clones are made here.
+    /// How this tree would be cloned.
     #[must_use]
-    pub fn clone_method(&self) -> CloneMethod {
-        match self.reflink {
-            true => CloneMethod::Reflink,
-            false => CloneMethod::Copy,
+    pub fn method_for(&self, tree: BorrowedFd<'_>) -> Method {
+        match self.backend().capabilities().method {
+            // What can be destroyed whole is what can be cloned whole.
+            Method::Snapshot if !self.backend().removes_at_once(tree) => self.method_by_entries(),
+            method => method,
         }
+    }
+
+    /// How a tree is cloned that can't be cloned whole.
+    #[must_use]
+    pub fn method_by_entries(&self) -> Method {
+        match self.backend().capabilities().method {
+            Method::Snapshot | Method::Reflink => Method::Reflink,
+            Method::Copy => Method::Copy,
+        }
+    }
+}
+
+/// The bytes on disk that a clone of so much needs, what the filesystem needs to remember it not counted.
+#[must_use]
+pub fn disk_bytes(method: Method, source: &Usage) -> u64 {
+    match method {
+        Method::Snapshot | Method::Reflink => 0,
+        Method::Copy => source.disk_bytes,
+    }
+}
+
+/// The inodes that it needs; those of hard links are counted once for each name, so perhaps too many.
+#[must_use]
+pub fn inodes(method: Method, source: &Usage) -> u64 {
+    match method {
+        Method::Snapshot => 0,
+        Method::Reflink | Method::Copy => source.entries,
     }
 }

@@ -15,12 +15,10 @@ use rustix::{
     fs::{FallocateFlags, XattrFlags, fallocate, setxattr},
     io::Errno,
 };
+use vfolder_images::is_root;
 use vfolder_storage_proxy::tree::{Control, Fault};
 
-use crate::{
-    oracle,
-    support::{clone, is_root},
-};
+use crate::{oracle, support::clone};
 
 const NOBODY: u32 = 65_534;
 /// Set for the test that runs as another user, in a process of its own.

@@ -1,6 +1,6 @@
 //! Volumes without space, and volumes that are read-only. Needs to mount; where it can't, it says so.
 
-use std::{fs, path::Path, process::Command, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use uuid::Uuid;
 use vfolder_storage_proxy::{
@@ -9,61 +9,11 @@ use vfolder_storage_proxy::{
     volume::{Health, Holder, Volume, init},
 };
 
-use crate::{support::Rig, tasks::outcome};
-
-/// A filesystem, until this is dropped.
-pub struct Mounted<'a>(&'a Path);
-
-impl<'a> Mounted<'a> {
-    pub fn tmpfs(at: &'a Path, size: &str) -> Option<Self> {
-        fs::create_dir_all(at).unwrap();
-        Self::try_at(&["-t", "tmpfs", "-o", size, "none"], at)
-    }
-
-    /// An ext4 in a file.
-    fn ext4(at: &'a Path, bytes: u64) -> Option<Self> {
-        fs::create_dir(at).unwrap();
-        let image = at.with_extension("ext4");
-        fs::File::create(&image).unwrap().set_len(bytes).unwrap();
-        let made = Command::new("mkfs.ext4").arg("-qF").arg(&image).output();
-        if !made.is_ok_and(|done| done.status.success()) {
-            eprintln!("NOT CHECKED: no mkfs.ext4 here, so nothing on a full ext4");
-            return None;
-        }
-        Self::try_at(&["-o", "loop", image.to_str().unwrap()], at)
-    }
-
-    /// Whoever has files open keeps it.
-    pub fn unmount(&self) {
-        let done = Command::new("umount").arg("--lazy").arg(self.0).status();
-        assert!(done.unwrap().success());
-    }
-
-    fn try_at(arguments: &[&str], at: &'a Path) -> Option<Self> {
-        if mount(arguments, at) {
-            return Some(Self(at));
-        }
-        eprintln!("NOT CHECKED: can't mount {arguments:?} here");
-        None
-    }
-}
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
-        // The directory that contains it could not be removed while this was mounted.
-        let _ = fs::remove_dir(self.0);
-        let _ = self.0.parent().map(fs::remove_dir);
-    }
-}
-
-fn mount(arguments: &[&str], at: &Path) -> bool {
-    Command::new("mount")
-        .args(arguments)
-        .arg(at)
-        .output()
-        .is_ok_and(|done| done.status.success())
-}
+use crate::{
+    mounted::{Mounted, mount},
+    support::{Rig, eventually},
+    tasks::outcome,
+};
 
 fn rig(dir: tempfile::TempDir) -> Rig {
     let volume = Arc::new(Volume::new(
@@ -75,6 +25,7 @@ fn rig(dir: tempfile::TempDir) -> Rig {
     let tasks = Tasks::new(vec![VolumeConfig {
         volume: Arc::clone(&volume),
         max_tasks: 1,
+        reclaim_duty: 20,
     }]);
     Rig { dir, volume, tasks }
 }
@@ -122,8 +73,9 @@ async fn a_clone_that_does_not_fit_fails_clearly_and_gives_its_space_back() {
         (FailureKind::VolumeFull, false),
         "{failure:?}"
     );
-    assert_eq!((rig.count("staging"), rig.count("trash")), (0, 0));
     assert!(!rig.tree(vfolder).exists());
+    assert_eq!(rig.count("staging"), 0);
+    rig.reclaimed().await;
     let after = rig
         .volume
         .get()
@@ -246,7 +198,8 @@ async fn clears_and_purges_when_full(dir: tempfile::TempDir) {
         assert_eq!(kind(outcome(task).await), FailureKind::VolumeFull);
         assert!(!rig.root().join(format!("staging/{operation}")).exists());
     }
-    assert_eq!((rig.count("staging"), rig.count("trash")), (0, 0));
+    assert_eq!(rig.count("staging"), 0);
+    rig.reclaimed().await;
     // Where there is no space even to note that they must not be done any more, they are not forgotten yet.
     for operation in [another, operation] {
         match rig.tasks.forget(operation, "v").await {
@@ -263,9 +216,11 @@ async fn clears_and_purges_when_full(dir: tempfile::TempDir) {
     let ended = outcome(rig.tasks.run(purge, rig.spec(work)).unwrap()).await;
     assert_eq!(ended.failure, None);
     assert!(!rig.tree(filler).exists());
+    rig.reclaimed().await;
     assert!(free().available_inodes > before);
     // What there was no space for is noted once there is.
-    assert!(rig.root().join(format!("journal/epochs/{filler}")).exists());
+    let note = rig.root().join(format!("journal/epochs/{filler}"));
+    eventually("the purge's fence is noted", || note.exists()).await;
     for operation in [another, operation, purge] {
         rig.tasks.forget(operation, "v").await.unwrap();
     }
@@ -277,7 +232,7 @@ async fn clears_and_purges_when_full(dir: tempfile::TempDir) {
 async fn a_full_ext4_clears_itself_and_can_be_purged() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("v");
-    if let Some(_mounted) = Mounted::ext4(&path, 16 << 20) {
+    if let Some(_mounted) = Mounted::image("ext4", &path, 16 << 20) {
         clears_and_purges_when_full(dir).await;
     }
 }
@@ -295,7 +250,7 @@ async fn a_volume_without_inodes_clears_itself_and_can_be_purged() {
 fn a_full_volume_can_be_opened() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("v");
-    let Some(_mounted) = Mounted::ext4(&path, 8 << 20) else {
+    let Some(_mounted) = Mounted::image("ext4", &path, 8 << 20) else {
         return;
     };
     init(&path, "v").unwrap();

@@ -8,6 +8,8 @@
     reason = "tests"
 )]
 
+mod backend;
+mod btrfs;
 mod clone;
 mod crash;
 mod deep;
@@ -15,8 +17,10 @@ mod digest;
 mod digest_reference;
 mod disk_faults;
 mod ending;
+mod everything;
 mod fence;
 mod fence_race;
+mod fidelity;
 mod foreign;
 mod full;
 mod kill;
@@ -24,12 +28,17 @@ mod lanes;
 mod late;
 mod list;
 mod mkdir;
+mod mounted;
 mod oracle;
 mod owner;
 mod proxy;
 mod public;
-mod racing_writer;
+mod racing;
+mod reclaim;
 mod remove;
+mod resume;
+mod resumed;
+mod rsync;
 mod scenario;
 mod service;
 mod stale_grant;

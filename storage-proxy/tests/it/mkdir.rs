@@ -5,9 +5,10 @@ use std::{
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink},
 };
 
+use vfolder_images::is_root;
 use vfolder_storage_proxy::tree::{Fault, RelativePath, TreeRoot};
 
-use crate::support::{directory, is_root};
+use crate::support::directory;
 
 fn path(text: &str) -> RelativePath {
     RelativePath::parse(text.as_bytes()).unwrap()

@@ -4,10 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::{
-        ffi::OsStrExt as _,
-        fs::{FileTypeExt as _, MetadataExt as _},
-    },
+    os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };
 
@@ -26,7 +23,8 @@ pub struct Description {
     device: u64,
     /// The first path, in byte order, of the same inode.
     same_as: PathBuf,
-    content: Vec<u8>,
+    /// Of a symlink its target; of a file its blocks that are not all zeros, each with its place.
+    content: Vec<(u64, Vec<u8>)>,
     data: Vec<(u64, u64)>,
     xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
@@ -45,16 +43,16 @@ pub fn describe(root: &Path) -> BTreeMap<PathBuf, Description> {
             .entry((meta.dev(), meta.ino()))
             .or_insert_with(|| path.clone())
             .clone();
-        let content = if kind.is_file() {
-            fs::read(&whole).unwrap()
-        } else if kind.is_symlink() {
-            fs::read_link(&whole)
-                .unwrap()
-                .as_os_str()
-                .as_bytes()
-                .to_vec()
+        let data = if kind.is_file() {
+            data(&whole)
         } else {
             Vec::new()
+        };
+        let content = if kind.is_symlink() {
+            let target = fs::read_link(&whole).unwrap().into_os_string();
+            vec![(0, target.into_encoded_bytes())]
+        } else {
+            blocks(&whole, &data)
         };
         let is_node = kind.is_char_device() || kind.is_block_device();
         let description = Description {
@@ -66,11 +64,7 @@ pub fn describe(root: &Path) -> BTreeMap<PathBuf, Description> {
             device: if is_node { meta.rdev() } else { 0 },
             same_as,
             content,
-            data: if kind.is_file() {
-                data(&whole)
-            } else {
-                Vec::new()
-            },
+            data,
             xattrs: xattrs(&whole),
         };
         all.insert(path, description);
@@ -134,6 +128,25 @@ fn data(path: &Path) -> Vec<(u64, u64)> {
             }
         }
     }
+}
+
+/// What is at these places, which begin where blocks do.
+fn blocks(path: &Path, data: &[(u64, u64)]) -> Vec<(u64, Vec<u8>)> {
+    const BLOCK: usize = 4096;
+    let mut found = Vec::new();
+    for (from, to) in data {
+        let mut bytes = vec![0; usize::try_from(to - from).unwrap()];
+        let file = fs::File::open(path).unwrap();
+        file.read_exact_at(&mut bytes, *from).unwrap();
+        let places = (*from..).step_by(BLOCK);
+        let blocks = places.zip(bytes.chunks(BLOCK));
+        found.extend(
+            blocks
+                .filter(|(_, block)| block.iter().any(|byte| *byte != 0))
+                .map(|(at, block)| (at, block.to_vec())),
+        );
+    }
+    found
 }
 
 pub fn xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {

@@ -36,7 +36,11 @@ pub struct Proxy {
 }
 
 pub fn set_up() -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
+    set_up_in(tempfile::tempdir().unwrap())
+}
+
+/// A configuration and a volume, in `dir`.
+pub fn set_up_in(dir: TempDir) -> TempDir {
     let path = dir.path().to_str().unwrap();
     fs::write(dir.path().join("secret"), SECRET).unwrap();
     let config = format!(

@@ -10,9 +10,10 @@ use rustix::{
     fs::{FallocateFlags, IFlags, fallocate, inotify, ioctl_setflags},
     io::read,
 };
+use vfolder_images::is_root;
 use vfolder_storage_proxy::tree::Control;
 
-use crate::support::{clone, is_root, remove};
+use crate::support::{clone, remove};
 
 #[test]
 fn what_symlinks_point_to_stays() {

@@ -1,6 +1,7 @@
 //! What several tests need.
 
 use std::{
+    env,
     ffi::CString,
     fs,
     num::NonZeroUsize,
@@ -10,10 +11,13 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
+    time::SystemTime,
 };
 
 use rustix::fs::{Mode, OFlags, open};
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 use vfolder_storage_proxy::{
     task::{EnterError, Guard, Stay, TaskSpec, Tasks, VolumeConfig, Work},
@@ -45,6 +49,7 @@ pub fn clone(source: &Path, parent: &Path, name: &str, control: &Control) -> Res
         parent: target.as_fd(),
         name: &name,
         links: scratch.as_fd(),
+        root: None,
         resume: None,
         ongoing: &Ongoing::default(),
     };
@@ -69,13 +74,21 @@ pub fn remove(path: &Path, control: &Control) -> Result<(), TreeError> {
     )
 }
 
+/// What a test rolls its dice with: `VFOLDER_TEST_SEED`, or a number that it has to tell.
+pub fn seed() -> u64 {
+    let given = env::var("VFOLDER_TEST_SEED").ok();
+    given.map_or_else(
+        || {
+            let now = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+            u64::from(now.subsec_nanos()) << 32 | now.as_secs()
+        },
+        |seed| seed.parse().unwrap(),
+    )
+}
+
 /// More than most machines that run tests have cores, so that threads meet.
 pub fn workers() -> Workers {
     Workers::new(const { NonZeroUsize::new(4).unwrap() })
-}
-
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }
 
 /// Pseudo-random numbers that are the same in every run (Knuth's MMIX constants).
@@ -89,6 +102,17 @@ impl Dice {
             .wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % sides
     }
+}
+
+/// Waits until it `is` so.
+pub async fn eventually(what: &str, is: impl Fn() -> bool) {
+    let waiting = async {
+        while !is() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = timeout(Duration::from_secs(20), waiting).await;
+    assert!(waited.is_ok(), "not in time: {what}");
 }
 
 /// A volume in a temporary directory, and its tasks.
@@ -116,6 +140,7 @@ impl Rig {
         let tasks = Tasks::new(vec![VolumeConfig {
             volume: Arc::clone(&volume),
             max_tasks: 2,
+            reclaim_duty: 20,
         }]);
         Self { dir, volume, tasks }
     }
@@ -169,6 +194,11 @@ impl Rig {
         let Self { dir, volume, tasks } = self;
         drop((volume, tasks));
         crate::tasks::reopened(dir).await
+    }
+
+    /// Waits until the reclaimer has destroyed what is in the trash.
+    pub async fn reclaimed(&self) {
+        eventually("the trash is empty", || self.count("trash") == 0).await;
     }
 
     /// How many entries one of the volume's directories has.

@@ -6,11 +6,10 @@ use uuid::Uuid;
 
 use super::{Interrupted, Job, Record, Step, checkpoints::Checkpoints, sync::sync};
 use crate::{
+    backend::{Cloned, Method},
     faults::pass,
-    task::{Done, Failure, FailureKind, Guard, Receipt, Stay, lane::Long, spec::Totals},
-    tree::{
-        CloneTarget, Cloned, Control, Progress, TreeError, TreeRoot, Workers, clone_tree, usage,
-    },
+    task::{Done, Failure, FailureKind, Guard, Stay, lane::Long, spec::Totals},
+    tree::{CloneTarget, Control, Progress, TreeError, TreeRoot, Workers, usage},
     volume::{Fence, Staging, VolumeError},
 };
 
@@ -51,11 +50,10 @@ impl Job<'_> {
         let copied = self.copy_while_held(source, vfolder, receipt, &held);
         // Whoever cuts this clone off waits for no more than that it has stopped.
         drop(held);
-        let receipt = copied.map_err(|why| self.clean_up_after(why))?;
+        let done = copied.map_err(|why| self.clean_up_after(why))?;
         pass("clone.published");
         self.tidy();
-        let progress = self.task.control.progress();
-        Ok(Done { progress, receipt })
+        Ok(done)
     }
 
     fn copy_while_held(
@@ -64,11 +62,11 @@ impl Job<'_> {
         vfolder: Uuid,
         receipt: bool,
         held: &Guard,
-    ) -> Result<Option<Receipt>, Interrupted> {
+    ) -> Result<Done, Interrupted> {
         let copy = || {
             let begun = Instant::now();
-            let (staging, resumed) = self.copy(source)?;
-            let copied = begun.elapsed();
+            let (staging, copied) = self.copy(source)?;
+            let took = begun.elapsed();
             self.at("clone.copied")?;
             let Progress {
                 entries_done: entries,
@@ -76,31 +74,34 @@ impl Job<'_> {
                 ..
             } = self.task.control.progress();
             self.task.control.set_totals(entries, bytes);
-            let receipt = match receipt {
-                true => Some(self.digest_staged(&staging)?),
-                false => None,
+            let totals = match receipt {
+                // It has seen every entry, also of a snapshot, of which nobody else counts any.
+                true => Totals::of(self.digest_staged(&staging)?),
+                false => Totals {
+                    entries,
+                    bytes,
+                    receipt: None,
+                },
             };
             // What the place needs is made durable together with the tree.
             let place = self.volume.prepare_place(vfolder)?;
             self.at("clone.placed")?;
             let syncing = Instant::now();
-            sync(&staging, &self.task.control).map_err(|error| self.failed(error))?;
-            if !resumed {
-                let (rates, method) = (&self.ledger.rates, self.volume.clone_method());
-                rates.note(method, entries, bytes, copied + syncing.elapsed());
+            if !copied.durable {
+                sync(&staging, &self.task.control).map_err(|error| self.failed(error))?;
+            }
+            if let Some(method) = copied.method {
+                let took = took + syncing.elapsed();
+                self.ledger.rates.note(method, entries, bytes, took);
             }
             self.at("clone.synced")?;
-            self.write_record(Some(Totals {
-                entries,
-                bytes,
-                receipt: receipt.clone(),
-            }))?;
+            self.write_record(Some(totals.clone()))?;
             self.at("clone.totalled")?;
             self.publish(|| match held.is_cut() {
                 true => Err(outdated(source).into()),
                 false => Ok(self.volume.publish(&staging, &place, vfolder)?),
             })?;
-            Ok(receipt)
+            Ok(Done::from(totals))
         };
         copy().map_err(|why| match why {
             // Cut off, and not asked to stop.
@@ -117,8 +118,7 @@ impl Job<'_> {
         Ok(fences.enter(self.volume, source, Stay::Copying, epoch, control)?)
     }
 
-    /// Answers also whether an earlier life had begun it.
-    fn copy(&self, source: Uuid) -> Result<(Staging, bool), Interrupted> {
+    fn copy(&self, source: Uuid) -> Result<(Staging, Copied), Interrupted> {
         let Some(tree) = self.volume.tree(source)? else {
             let message = format!("the vfolder {source} has no tree on this volume");
             return Err(Failure::lasting(FailureKind::SourceMissing, message).into());
@@ -139,6 +139,7 @@ impl Job<'_> {
             parent: staging.directory(),
             name: &name,
             links: staging.links(),
+            root: None,
             resume: resumed.then_some(&checkpoint),
             ongoing: &ongoing,
         };
@@ -146,19 +147,25 @@ impl Job<'_> {
         let cloned = self.copy_and_count(&tree, target);
         drop(checkpoints);
         let cloned = cloned.map_err(|error| self.interrupted(error))?;
-        if resumed {
+        if let (true, Some(walked)) = (resumed, cloned.walked) {
             let done = self.task.control.progress();
             tracing::info!(
                 operation = %self.operation,
-                kept_entries = cloned.kept_entries,
-                copied_entries = done.entries_done - cloned.kept_entries,
-                redone_entries = cloned.redone_entries,
-                kept_bytes = cloned.kept_bytes,
-                copied_bytes = done.bytes_done - cloned.kept_bytes,
+                kept_entries = walked.kept_entries,
+                copied_entries = done.entries_done - walked.kept_entries,
+                redone_entries = walked.redone_entries,
+                kept_bytes = walked.kept_bytes,
+                copied_bytes = done.bytes_done - walked.kept_bytes,
                 "clone resumed"
             );
         }
-        Ok((staging, resumed))
+        let method = match (resumed, cloned.walked) {
+            (true, _) => None,
+            (false, None) => Some(Method::Snapshot),
+            (false, Some(_)) => Some(self.volume.method_by_entries()),
+        };
+        let durable = cloned.durable;
+        Ok((staging, Copied { durable, method }))
     }
 
     fn copy_and_count(
@@ -182,7 +189,10 @@ impl Job<'_> {
             if let Err(error) = counting.spawn_scoped(scope, count) {
                 tracing::warn!(operation = %self.operation, %error, "no thread to count what is to be copied");
             }
-            let cloned = clone_tree(source.as_fd(), target, Workers::all_cores(), control);
+            let cloned = self
+                .volume
+                .backend()
+                .clone_tree(source.as_fd(), target, control);
             scan.stop();
             cloned
         })
@@ -194,6 +204,14 @@ impl Job<'_> {
             error => error.into(),
         }
     }
+}
+
+/// What is known of a copy besides what is in it.
+struct Copied {
+    /// It survives a power cut.
+    durable: bool,
+    /// How it was made, if it was made in one go.
+    method: Option<Method>,
 }
 
 fn outdated(source: Uuid) -> Failure {

@@ -61,7 +61,7 @@ impl Job<'_> {
                 source_epoch,
                 ..
             } => self.begin_clone(source, source_epoch, vfolder, record),
-            Work::Purge { vfolder } => self.begin_purge(vfolder),
+            Work::Purge { vfolder } => self.purge(vfolder),
             Work::Verify { .. } => Ok(Step::Long(Long::Copy)),
         }
         .map_err(|why| self.clean_up_after(why))
@@ -70,16 +70,17 @@ impl Job<'_> {
     /// Does what takes long, after [`Job::begin`] and with a turn.
     pub fn go_on(&self) -> Result<Step, Interrupted> {
         match self.task.spec.work {
-            Work::Create { vfolder } => self.create(vfolder).map(Done::from),
+            Work::Create { vfolder } => self.create(vfolder).map(Done::from).map(Step::Done),
             Work::Clone {
                 source,
                 vfolder,
                 source_epoch,
                 receipt,
-            } => self.copy_and_publish(source, source_epoch, vfolder, receipt),
-            Work::Purge { vfolder } => self.destroy(vfolder).map(Done::from),
-            Work::Verify { vfolder } => self.verify(vfolder),
+            } => self
+                .copy_and_publish(source, source_epoch, vfolder, receipt)
+                .map(Step::Done),
+            Work::Purge { vfolder } => self.purge(vfolder),
+            Work::Verify { vfolder } => self.verify(vfolder).map(Step::Done),
         }
-        .map(Step::Done)
     }
 }

@@ -1,0 +1,144 @@
+//! A writer in the tree can make the work fail or see its own changes. It can never make it reach outside.
+//!
+//! What is outside is watched with inotify while several hostile writers change the tree and the engine works on it, with
+//! delays between its steps. Each test tells its seed; `VFOLDER_TEST_SEED` gives it back.
+
+mod hostile;
+mod scene;
+mod witness;
+
+use std::{
+    env, fs,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
+
+use vfolder_common::fault;
+use vfolder_images::{Filesystem, on_each_filesystem};
+use vfolder_storage_proxy::{
+    faults::POINTS,
+    tree::{Control, RelativePath, TreeRoot, usage},
+};
+
+use self::scene::{OURS, Scene, VAST};
+use crate::{
+    oracle::walk,
+    support::{clone, directory, remove, seed, workers},
+};
+
+on_each_filesystem!(
+    a_clone_reaches_nothing_outside_its_source,
+    a_removal_reaches_nothing_outside_the_tree,
+    a_look_around_reaches_nothing_outside_the_tree,
+);
+
+const WRITERS: u64 = 2;
+const DELAYS: &str = "clone.copying=jitter,remove.entry=jitter";
+
+/// Rounds of `work` on a tree of its own each, with writers in it, until the time is up.
+fn race(filesystem: Filesystem, work: impl Fn(&Scene, &Path)) {
+    let time = match env::var_os("VFOLDER_TEST_LONG") {
+        Some(_) => Duration::from_secs(60),
+        None => Duration::from_secs(1),
+    };
+    let Some(disk) = filesystem.make(1 << 30) else {
+        return;
+    };
+    let seed = seed();
+    eprintln!("VFOLDER_TEST_SEED={seed}");
+    fault::arm(DELAYS, POINTS).unwrap();
+    let (begun, changes) = (Instant::now(), AtomicU64::new(0));
+    let mut rounds = 0;
+    while begun.elapsed() < time {
+        let root = disk.path().join(format!("round{rounds}"));
+        let scene = Scene::build(&root);
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let _stop = StopOnDrop(&stop);
+            for writer in 0..WRITERS {
+                let (handles, stop, changes) = (&scene.handles, &stop, &changes);
+                let seed = seed ^ (rounds * WRITERS + writer);
+                scope.spawn(move || hostile::write(handles, seed, stop, changes));
+            }
+            let before = changes.load(Relaxed);
+            while changes.load(Relaxed) == before {
+                thread::yield_now();
+            }
+            work(&scene, &root);
+        });
+        scene.check_and_remove(&format!("round {rounds} with the seed {seed}"));
+        rounds += 1;
+    }
+    eprintln!(
+        "{rounds} rounds, {} changes meanwhile",
+        changes.load(Relaxed)
+    );
+}
+
+/// A failed assertion ends the writers, too.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+fn a_clone_reaches_nothing_outside_its_source(filesystem: Filesystem) {
+    let [whole, failed] = [(); 2].map(|()| AtomicU64::new(0));
+    race(filesystem, |scene, root| {
+        match clone(&scene.tree(), root, "copy", &Control::default()) {
+            Ok(()) => whole.fetch_add(1, Relaxed),
+            Err(_) => failed.fetch_add(1, Relaxed),
+        };
+        let copy = root.join("copy");
+        for path in walk(&copy) {
+            let path = copy.join(path);
+            let meta = fs::symlink_metadata(&path).unwrap();
+            if meta.is_file() {
+                assert!(meta.size() < VAST, "{}", path.display());
+                let content = fs::read(&path).unwrap();
+                let strange = content.iter().find(|byte| ![0, OURS].contains(byte));
+                assert_eq!(strange, None, "{}", path.display());
+            }
+        }
+    });
+    let (whole, failed) = (whole.into_inner(), failed.into_inner());
+    eprintln!("{whole} clones ended, {failed} gave up");
+    assert!(whole > 0, "none of {failed} clones succeeded");
+}
+
+fn a_removal_reaches_nothing_outside_the_tree(filesystem: Filesystem) {
+    race(filesystem, |scene, _| {
+        // It may give up on a directory that is filled again and again.
+        let _ = remove(&scene.tree(), &Control::default());
+    });
+}
+
+fn a_look_around_reaches_nothing_outside_the_tree(filesystem: Filesystem) {
+    let path = |path: &str| RelativePath::parse(path.as_bytes()).unwrap();
+    let chain = format!("chain{}", "/x".repeat(40));
+    let places = ["d0", "d1/sub", "chain/x/x", &chain].map(path);
+    race(filesystem, |scene, _| {
+        let control = Control::default();
+        let tree = directory(&scene.tree());
+        if let Ok(counted) = usage(std::os::fd::AsFd::as_fd(&tree), workers(), &control) {
+            assert!(counted.bytes < VAST, "{counted:?}");
+        }
+        let tree = TreeRoot::new(tree);
+        for _ in 0..20 {
+            for place in &places {
+                if let Ok(page) = tree.list(place, None, 100, &control) {
+                    let mut names = page.entries.iter().map(|entry| entry.name.as_bytes());
+                    assert!(!names.any(|name| name == b"vast"));
+                }
+            }
+            for place in ["d0/new", "d1/sub/new", "chain/x/x/new"] {
+                let _ = tree.create_directory(&path(place), true, 0o755);
+            }
+        }
+    });
+}
