@@ -17,6 +17,7 @@ mod digest;
 mod digest_reference;
 mod disk_faults;
 mod ending;
+mod estimate;
 mod everything;
 mod fence;
 mod fence_race;
