@@ -63,6 +63,7 @@ async fn a_clone_that_does_not_fit_fails_clearly_and_gives_its_space_back() {
                 source,
                 vfolder,
                 source_epoch: 1,
+                receipt: false,
             }),
         )
         .unwrap();
@@ -178,6 +179,7 @@ async fn clears_and_purges_when_full(dir: tempfile::TempDir) {
             source,
             vfolder,
             source_epoch: 1,
+            receipt: false,
         },
         Uuid::now_v7(),
     );
