@@ -1,8 +1,10 @@
 //! What can be said on the command line.
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Subcommand};
+
+use crate::tree::Workers;
 
 /// Works on plain directory trees, as the server does on vfolders.
 #[derive(Debug, Subcommand)]
@@ -34,6 +36,9 @@ pub struct CloneArgs {
     pub shown: Shown,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show it as the command's help")]
+    pub threads: Threads,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show it as the command's help")]
     pub sync: Sync,
 }
 
@@ -51,6 +56,9 @@ pub struct RemoveArgs {
     pub shown: Shown,
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show it as the command's help")]
+    pub threads: Threads,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show it as the command's help")]
     pub sync: Sync,
 }
 
@@ -63,6 +71,21 @@ pub struct Shown {
     /// Tells what happens on standard output, one JSON object a line.
     #[arg(long)]
     pub json: bool,
+}
+
+/// How many threads work.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Threads {
+    /// How many threads work; by default as many as there are cores, at most 16.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+}
+
+impl Threads {
+    /// As the engine takes it.
+    pub fn workers(self) -> Workers {
+        self.threads.map_or_else(Workers::all_cores, Workers::new)
+    }
 }
 
 /// Whether the result is on disk when the program ends.

@@ -18,7 +18,7 @@ use super::{
     report::Done,
     staging::Staging,
 };
-use crate::tree::{CloneTarget, Control, TreeError, clone_tree, usage};
+use crate::tree::{CloneTarget, Control, TreeError, Workers, clone_tree, usage};
 
 /// Copies, makes durable, publishes; or leaves nothing.
 pub fn clone(args: &CloneArgs, attendant: &mut Attendant) -> Result<(), OfflineError> {
@@ -35,11 +35,13 @@ pub fn clone(args: &CloneArgs, attendant: &mut Attendant) -> Result<(), OfflineE
     let staging = Staging::take(&place)?;
     let clearing = Control::default();
     attendant
-        .attend("clearing", &clearing, || staging.clear(&clearing))?
+        .attend("clearing", &clearing, || {
+            staging.clear(args.threads.workers(), &clearing)
+        })?
         .map_err(|error| interrupted_or(attendant, error))?;
     let control = Control::default();
     let copied = copy_and_publish(args, &source, &staging, attendant, &control);
-    discard(staging, attendant);
+    discard(staging, args.threads.workers(), attendant);
     copied?;
     attendant.report.done(&Done {
         verb: "cloned",
@@ -61,9 +63,9 @@ fn copy_and_publish(
     let sync = !args.sync.no_sync;
     let links = staging.make_links()?;
     let target = staging.target(&links);
-    let watched = attendant.is_watched();
+    let (watched, workers) = (attendant.is_watched(), args.threads.workers());
     let copied = attendant.attend("cloning", control, || {
-        copy(source, target, control, watched)
+        copy(source, target, workers, control, watched)
     })?;
     if attendant.interrupted() {
         attendant.report.stopped();
@@ -94,6 +96,7 @@ fn refuse_taken(place: &Place) -> Result<(), OfflineError> {
 fn copy(
     source: &OwnedFd,
     target: CloneTarget<'_>,
+    workers: Workers,
     control: &Control,
     watched: bool,
 ) -> Result<(), TreeError> {
@@ -102,21 +105,21 @@ fn copy(
         if watched {
             // The totals only serve the bar: what keeps them from being known, the copy will meet too.
             scope.spawn(|| {
-                if let Ok(all) = usage(source.as_fd(), &scan) {
+                if let Ok(all) = usage(source.as_fd(), Workers::ONE, &scan) {
                     control.set_totals(all.entries, all.bytes);
                 }
             });
         }
-        let cloned = clone_tree(source.as_fd(), target, control);
+        let cloned = clone_tree(source.as_fd(), target, workers, control);
         scan.stop();
         cloned
     })
 }
 
 /// What was copied in vain goes, and the staging. If that fails, the next clone to the same place tries again.
-fn discard(staging: Staging<'_>, attendant: &mut Attendant) {
+fn discard(staging: Staging<'_>, workers: Workers, attendant: &mut Attendant) {
     let discarding = Control::default();
-    let discarded = attendant.attend("clearing", &discarding, || staging.discard());
+    let discarded = attendant.attend("clearing", &discarding, || staging.discard(workers));
     if let Err(error) = discarded.flatten() {
         eprintln!("storage-proxy: {error}");
     }

@@ -54,7 +54,7 @@ pub fn remove(args: &RemoveArgs, attendant: &mut Attendant) -> Result<(), Offlin
         attendant.report.acknowledged();
     }
     for (at, (place, name)) in hidden.iter().enumerate() {
-        let destroyed = destroy(place, name, sync, attendant);
+        let destroyed = destroy(place, name, args, attendant);
         let left = &hidden[at + usize::from(destroyed.is_ok())..];
         if attendant.interrupted() && !left.is_empty() {
             attendant.report.stopped();
@@ -129,14 +129,17 @@ fn is_hidden(name: &[u8]) -> bool {
 fn destroy(
     place: &Place,
     name: &CString,
-    sync: bool,
+    args: &RemoveArgs,
     attendant: &mut Attendant,
 ) -> Result<(), OfflineError> {
+    let (sync, workers) = (!args.sync.no_sync, args.threads.workers());
     let control = Control::default();
     attendant.attend("removing", &control, || {
-        remove_tree(place.parent.as_fd(), name, &control).map_err(|error| OfflineError::Tree {
-            path: place.sibling(name),
-            error,
+        remove_tree(place.parent.as_fd(), name, workers, &control).map_err(|error| {
+            OfflineError::Tree {
+                path: place.sibling(name),
+                error,
+            }
         })?;
         match sync {
             // Otherwise it could be back, under its hidden name, after a power cut.

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     faults::at,
-    tree::{CloneTarget, Control, Meta, TreeError, open::open_directory, remove_tree},
+    tree::{CloneTarget, Control, Meta, TreeError, Workers, open::open_directory, remove_tree},
     volume::rename_to_free,
 };
 
@@ -78,10 +78,10 @@ impl<'a> Staging<'a> {
     }
 
     /// Removes what is in it. `control` is to be a fresh one: what is half copied is cleared after a stop, too.
-    pub fn clear(&self, control: &Control) -> Result<(), OfflineError> {
+    pub fn clear(&self, workers: Workers, control: &Control) -> Result<(), OfflineError> {
         [TREE, LINKS]
             .into_iter()
-            .try_for_each(|name| remove_tree(self.directory.as_fd(), name, control))
+            .try_for_each(|name| remove_tree(self.directory.as_fd(), name, workers, control))
             .map_err(|error| self.tree_error(error))
     }
 
@@ -136,8 +136,8 @@ impl<'a> Staging<'a> {
     }
 
     /// Removes what is in it, and itself. Not synced: after a power cut it may be there again, empty.
-    pub fn discard(self) -> Result<(), OfflineError> {
-        self.clear(&Control::default())?;
+    pub fn discard(self, workers: Workers) -> Result<(), OfflineError> {
+        self.clear(workers, &Control::default())?;
         self.unlink().map_err(on(&self.path, "rmdir"))
     }
 
