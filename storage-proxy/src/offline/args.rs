@@ -76,15 +76,16 @@ pub struct Shown {
 /// How many threads work.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct Threads {
-    /// How many threads work; by default as many as there are cores, at most 16.
+    /// How many threads walk through the tree, also where the filesystem could do without; by default as many as it
+    /// profits from.
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
 }
 
 impl Threads {
     /// As the engine takes it.
-    pub fn workers(self) -> Workers {
-        self.threads.map_or_else(Workers::all_cores, Workers::new)
+    pub fn workers(self, default: Workers) -> Workers {
+        self.threads.map_or(default, Workers::new)
     }
 }
 

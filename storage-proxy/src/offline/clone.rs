@@ -18,7 +18,8 @@ use super::{
     report::Done,
     staging::Staging,
 };
-use crate::tree::{CloneTarget, Control, TreeError, Workers, clone_tree, usage};
+use crate::backend::{Cloned, Method};
+use crate::tree::{CloneTarget, Control, Ongoing, TreeError, Workers, clone_tree, usage};
 
 /// Copies, makes durable, publishes; or leaves nothing.
 pub fn clone(args: &CloneArgs, attendant: &mut Attendant) -> Result<(), OfflineError> {
@@ -35,19 +36,17 @@ pub fn clone(args: &CloneArgs, attendant: &mut Attendant) -> Result<(), OfflineE
     let staging = Staging::take(&place)?;
     let clearing = Control::default();
     attendant
-        .attend("clearing", &clearing, || {
-            staging.clear(args.threads.workers(), &clearing)
-        })?
+        .attend("clearing", &clearing, || staging.clear(&clearing))?
         .map_err(|error| interrupted_or(attendant, error))?;
     let control = Control::default();
     let copied = copy_and_publish(args, &source, &staging, attendant, &control);
-    discard(staging, args.threads.workers(), attendant);
-    copied?;
+    discard(staging, attendant);
+    let method = copied?;
     attendant.report.done(&Done {
         verb: "cloned",
         path: &args.target,
         progress: control.progress(),
-        method: "copied",
+        method,
         synced: !args.sync.no_sync,
     });
     Ok(())
@@ -59,29 +58,40 @@ fn copy_and_publish(
     staging: &Staging<'_>,
     attendant: &mut Attendant,
     control: &Control,
-) -> Result<(), OfflineError> {
+) -> Result<&'static str, OfflineError> {
     let sync = !args.sync.no_sync;
     let links = staging.make_links()?;
-    let target = staging.target(&links);
-    let (watched, workers) = (attendant.is_watched(), args.threads.workers());
-    let copied = attendant.attend("cloning", control, || {
-        copy(source, target, workers, control, watched)
+    let ongoing = Ongoing::default();
+    let target = staging.target(&links, &ongoing);
+    let backend = staging.probe();
+    // A walk's copy is a plain directory even where the server would make a subvolume: nobody has asked for one.
+    let at_once = args.threads.threads.is_none() && backend.removes_at_once(source.as_fd());
+    let workers = args.threads.workers(backend.capabilities().clone_workers);
+    let watched = attendant.is_watched();
+    let copied = attendant.attend("cloning", control, || match at_once {
+        true => backend.clone_tree(source.as_fd(), target, control),
+        false => copy(source, target, workers, control, watched),
     })?;
     if attendant.interrupted() {
         attendant.report.stopped();
         return Err(OfflineError::Interrupted { left: Vec::new() });
     }
-    copied.map_err(|error| OfflineError::Tree {
+    let cloned = copied.map_err(|error| OfflineError::Tree {
         path: args.source.clone(),
         error,
     })?;
-    if sync {
+    if sync && !cloned.durable {
         attendant.attend("syncing", control, || staging.sync())??;
     }
     match attendant.interrupted() {
-        true => Err(OfflineError::Interrupted { left: Vec::new() }),
-        false => staging.publish(sync),
+        true => return Err(OfflineError::Interrupted { left: Vec::new() }),
+        false => staging.publish(sync)?,
     }
+    Ok(match (cloned.walked, backend.capabilities().method) {
+        (None, _) => "snapshot",
+        (Some(_), Method::Copy) => "copied",
+        (Some(_), Method::Reflink | Method::Snapshot) => "blocks shared",
+    })
 }
 
 /// Said before anything is copied; publishing decides.
@@ -99,7 +109,7 @@ fn copy(
     workers: Workers,
     control: &Control,
     watched: bool,
-) -> Result<(), TreeError> {
+) -> Result<Cloned, TreeError> {
     let scan = Control::default();
     thread::scope(|scope| {
         if watched {
@@ -112,14 +122,17 @@ fn copy(
         }
         let cloned = clone_tree(source.as_fd(), target, workers, control);
         scan.stop();
-        cloned
+        cloned.map(|walked| Cloned {
+            durable: false,
+            walked: Some(walked),
+        })
     })
 }
 
 /// What was copied in vain goes, and the staging. If that fails, the next clone to the same place tries again.
-fn discard(staging: Staging<'_>, workers: Workers, attendant: &mut Attendant) {
+fn discard(staging: Staging<'_>, attendant: &mut Attendant) {
     let discarding = Control::default();
-    let discarded = attendant.attend("clearing", &discarding, || staging.discard(workers));
+    let discarded = attendant.attend("clearing", &discarding, || staging.discard());
     if let Err(error) = discarded.flatten() {
         eprintln!("storage-proxy: {error}");
     }

@@ -1,7 +1,7 @@
 //! `tree remove`.
 
 use std::{
-    ffi::CString,
+    ffi::{CStr, CString},
     os::fd::AsFd as _,
     path::{Path, PathBuf},
 };
@@ -11,6 +11,7 @@ use rustix::{
     io::Errno,
 };
 use uuid::Uuid;
+use vfolder_ioctl::btrfs::{destroy_subvolume, is_subvolume};
 
 use super::{
     args::RemoveArgs,
@@ -21,8 +22,13 @@ use super::{
     report::Done,
 };
 use crate::{
+    backend::probe,
     faults::at,
-    tree::{Control, open::open_entry, remove_tree},
+    tree::{
+        Control,
+        open::{open_directory, open_entry},
+        remove_tree,
+    },
     volume::rename_to_free,
 };
 
@@ -132,9 +138,17 @@ fn destroy(
     args: &RemoveArgs,
     attendant: &mut Attendant,
 ) -> Result<(), OfflineError> {
-    let (sync, workers) = (!args.sync.no_sync, args.threads.workers());
+    let sync = !args.sync.no_sync;
+    // Only asked what it is like: nothing may be tried in somebody's directory.
+    let default = probe(place.parent.as_fd(), true)
+        .capabilities()
+        .remove_workers;
+    let workers = args.threads.workers(default);
     let control = Control::default();
     attendant.attend("removing", &control, || {
+        if is_destroyed_at_once(place, name) {
+            control.entry_done();
+        }
         remove_tree(place.parent.as_fd(), name, workers, &control).map_err(|error| {
             OfflineError::Tree {
                 path: place.sibling(name),
@@ -155,6 +169,13 @@ fn destroy(
         synced: sync,
     });
     Ok(())
+}
+
+/// A btrfs subvolume without others in it goes whole. What doesn't is walked.
+fn is_destroyed_at_once(place: &Place, name: &CStr) -> bool {
+    let opened = open_directory(&place.parent, name);
+    opened.and_then(|tree| is_subvolume(tree.as_fd())) == Ok(true)
+        && destroy_subvolume(place.parent.as_fd(), name).is_ok()
 }
 
 #[cfg(test)]

@@ -20,8 +20,9 @@ use super::{
     place::Place,
 };
 use crate::{
+    backend::{Backend, probe},
     faults::at,
-    tree::{CloneTarget, Control, Meta, TreeError, Workers, open::open_directory, remove_tree},
+    tree::{CloneTarget, Control, Meta, Ongoing, TreeError, open::open_directory},
     volume::rename_to_free,
 };
 
@@ -78,10 +79,11 @@ impl<'a> Staging<'a> {
     }
 
     /// Removes what is in it. `control` is to be a fresh one: what is half copied is cleared after a stop, too.
-    pub fn clear(&self, workers: Workers, control: &Control) -> Result<(), OfflineError> {
+    pub fn clear(&self, control: &Control) -> Result<(), OfflineError> {
+        let backend = self.probe();
         [TREE, LINKS]
             .into_iter()
-            .try_for_each(|name| remove_tree(self.directory.as_fd(), name, workers, control))
+            .try_for_each(|name| backend.remove(self.directory.as_fd(), name, control))
             .map_err(|error| self.tree_error(error))
     }
 
@@ -92,12 +94,21 @@ impl<'a> Staging<'a> {
         made.map_err(on(&self.path, "mkdir"))
     }
 
+    /// What the filesystem that the copy goes to can do better than others.
+    pub fn probe(&self) -> Box<dyn Backend> {
+        probe(self.directory.as_fd(), false)
+    }
+
     /// Where the copy goes.
-    pub fn target<'t>(&'t self, links: &'t OwnedFd) -> CloneTarget<'t> {
+    pub fn target<'t>(&'t self, links: &'t OwnedFd, ongoing: &'t Ongoing) -> CloneTarget<'t> {
         CloneTarget {
             parent: self.directory.as_fd(),
             name: TREE,
             links: links.as_fd(),
+            root: None,
+            // No checkpoint is kept here: what a killed clone has left can't be told from what a power cut has made of it.
+            resume: None,
+            ongoing,
         }
     }
 
@@ -136,8 +147,8 @@ impl<'a> Staging<'a> {
     }
 
     /// Removes what is in it, and itself. Not synced: after a power cut it may be there again, empty.
-    pub fn discard(self, workers: Workers) -> Result<(), OfflineError> {
-        self.clear(workers, &Control::default())?;
+    pub fn discard(self) -> Result<(), OfflineError> {
+        self.clear(&Control::default())?;
         self.unlink().map_err(on(&self.path, "rmdir"))
     }
 

@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod clone;
+mod filesystems;
 mod remove;
 
 const PATIENCE: Duration = Duration::from_secs(30);
