@@ -20,6 +20,13 @@ pub enum TreeCommand {
     /// Nothing is touched unless all can be: no PATH is a root, a mount point or holds one. A tree that is being
     /// destroyed is called .NAME.vfolder-trash-ID; if it is interrupted (exit code 130), remove that.
     Remove(RemoveArgs),
+    /// Prints a tree's digest: equal for equal trees, whatever filesystem they are on.
+    Digest(DigestArgs),
+    /// Prints what differs between two trees, a path a line, in no particular order.
+    ///
+    /// Compared are names, kinds, modes, owners, times of the last change, extended attributes, hard links, symlinks'
+    /// targets and contents. The exit code is that of diff(1): 0 if they are equal, 1 if not, 2 if that can't be told.
+    Diff(DiffArgs),
 }
 
 /// `tree clone`.
@@ -60,6 +67,37 @@ pub struct RemoveArgs {
     #[command(flatten)]
     #[allow(missing_docs, reason = "clap would show it as the command's help")]
     pub sync: Sync,
+}
+
+/// `tree digest`.
+#[derive(Args, Debug)]
+pub struct DigestArgs {
+    /// The tree.
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show it as the command's help")]
+    pub shown: Shown,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show it as the command's help")]
+    pub threads: Threads,
+}
+
+/// `tree diff`.
+#[derive(Args, Debug)]
+pub struct DiffArgs {
+    /// The first tree.
+    #[arg(value_name = "A")]
+    pub first: PathBuf,
+    /// The second tree.
+    #[arg(value_name = "B")]
+    pub second: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show it as the command's help")]
+    pub shown: Shown,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "clap would show it as the command's help")]
+    pub threads: Threads,
 }
 
 /// What is told meanwhile and at the end.

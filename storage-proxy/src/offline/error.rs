@@ -71,6 +71,11 @@ pub enum OfflineError {
         /// With what.
         errno: Errno,
     },
+    /// Too many hard links to remember.
+    #[error(
+        "no differences, but there are too many hard links to tell whether all lead to the same files"
+    )]
+    LinksUnknown,
     /// The program itself could not be set up.
     #[error("{0} failed: {1}")]
     Process(&'static str, io::Error),

@@ -9,6 +9,8 @@ mod args;
 mod attend;
 mod bar;
 mod clone;
+mod diff;
+mod digest;
 mod error;
 mod mounts;
 mod place;
@@ -20,30 +22,50 @@ use std::process::ExitCode;
 
 pub use args::TreeCommand;
 
+use args::Shown;
 use attend::Attendant;
 use error::OfflineError;
 
 /// As a shell reports what ended by SIGINT.
 const INTERRUPTED: u8 = 130;
 const FAILED: u8 = 1;
+/// As diff(1) tells them apart.
+const DIFFERENT: u8 = 1;
+const TROUBLE: u8 = 2;
 
 /// Does what was asked, tells how it went and answers the exit code.
 pub(crate) fn run(command: &TreeCommand) -> ExitCode {
-    let done = match command {
-        TreeCommand::Clone(args) => {
-            Attendant::new(&args.shown).and_then(|mut attendant| clone::clone(args, &mut attendant))
-        }
-        TreeCommand::Remove(args) => Attendant::new(&args.shown)
-            .and_then(|mut attendant| remove::remove(args, &mut attendant)),
+    let equal = |differ| if differ { DIFFERENT } else { 0 };
+    let (done, failed) = match command {
+        TreeCommand::Clone(args) => (
+            attended(&args.shown, |us| clone::clone(args, us).map(|()| 0)),
+            FAILED,
+        ),
+        TreeCommand::Remove(args) => (
+            attended(&args.shown, |us| remove::remove(args, us).map(|()| 0)),
+            FAILED,
+        ),
+        TreeCommand::Digest(args) => (
+            attended(&args.shown, |us| digest::digest(args, us).map(|()| 0)),
+            FAILED,
+        ),
+        TreeCommand::Diff(args) => (
+            attended(&args.shown, |us| diff::diff(args, us).map(equal)),
+            TROUBLE,
+        ),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("storage-proxy: {error}");
-            ExitCode::from(match error {
-                OfflineError::Interrupted { .. } => INTERRUPTED,
-                _ => FAILED,
-            })
+    ExitCode::from(done.unwrap_or_else(|error| {
+        eprintln!("storage-proxy: {error}");
+        match error {
+            OfflineError::Interrupted { .. } => INTERRUPTED,
+            _ => failed,
         }
-    }
+    }))
+}
+
+fn attended<T>(
+    shown: &Shown,
+    work: impl FnOnce(&mut Attendant) -> Result<T, OfflineError>,
+) -> Result<T, OfflineError> {
+    work(&mut Attendant::new(shown)?)
 }

@@ -1,6 +1,7 @@
 //! What is told on standard output: a line for people, or one JSON object for each thing that happens.
 
 use std::{
+    collections::BTreeMap,
     io::{Write as _, stdout},
     path::Path,
     time::Instant,
@@ -9,10 +10,10 @@ use std::{
 use serde::Serialize;
 
 use super::{args::Shown, bar::size};
-use crate::tree::Progress;
+use crate::tree::{Progress, TreeDigest};
 
 /// Tells what happens, and when since the program was asked.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Report {
     begun: Instant,
     quiet: bool,
@@ -36,6 +37,20 @@ enum Event<'a> {
         method: &'a str,
         synced: bool,
     },
+    /// A tree's digest.
+    Digest {
+        digest: String,
+        entries: u64,
+        bytes: u64,
+        seconds: f64,
+    },
+    /// A path that differs.
+    Different {
+        path: &'a str,
+        aspects: BTreeMap<&'a str, &'a str>,
+    },
+    /// Two trees were compared to the end.
+    Compared { differences: u64, seconds: f64 },
 }
 
 /// How it went.
@@ -110,6 +125,46 @@ impl Report {
                 done.method,
             ));
         }
+    }
+
+    /// A tree's digest.
+    pub fn digest(&self, digest: &TreeDigest, path: &Path) {
+        let text = digest.to_string();
+        if !self.json {
+            say(&format!("{text}  {}", path.display()));
+        }
+        self.tell(&Event::Digest {
+            digest: text,
+            entries: digest.entries,
+            bytes: digest.bytes,
+            seconds: self.seconds(),
+        });
+    }
+
+    /// A path that differs, and in what.
+    pub fn difference(&self, path: &str, aspects: &[(&str, String)]) {
+        if !self.json && !self.quiet {
+            let aspects = aspects
+                .iter()
+                .map(|(name, values)| format!("{name} {values}"));
+            let aspects: Vec<_> = aspects.map(|text| text.trim_end().to_owned()).collect();
+            say(&format!("{path}: {}", aspects.join(", ")));
+        }
+        let aspects = aspects
+            .iter()
+            .map(|(name, values)| (*name, values.as_str()));
+        self.tell(&Event::Different {
+            path,
+            aspects: aspects.collect(),
+        });
+    }
+
+    /// Two trees were compared to the end.
+    pub fn compared(&self, differences: u64) {
+        self.tell(&Event::Compared {
+            differences,
+            seconds: self.seconds(),
+        });
     }
 
     fn tell(&self, event: &Event<'_>) {

@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod clone;
+mod compare;
 mod filesystems;
 mod remove;
 
