@@ -12,7 +12,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 TARGET = $(shell cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
-.PHONY: help setup build run demo test test-long test-clients storm lint fmt bench clean venv
+.PHONY: help setup build run demo test test-long test-clients storm lint fmt bench bench-tree clean venv
 
 help: ## Show the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,8 +76,20 @@ lint: ## Check formatting, lints, documentation and .proto files
 fmt: ## Format the code
 	cargo fmt --all
 
-bench: ## Run the benchmarks
-	@echo "There are no benchmarks yet; \`make demo\` shows the speed of a clone and a purge."
+bench: ## Say which benchmarks there are
+	@echo "make bench-tree   cloning and removing trees, against cp, rsync, tar, cpz, xcp, fcp, rm and rmz; writes docs/benchmarks.md"
+
+# FILESYSTEMS (ext4 xfs btrfs), CASES (A B C D E F), PEERS, ROUNDS (5), SCALE (1: inputs so many times smaller), EXTRAS=0
+# (the tables only), LONG=1 (memory at ten million files), PLACE (/dev/shm: up to 12 GiB of memory), OUT; QUICK=1: a glance
+# at A and B on ext4, that writes nothing.
+bench-tree: ## Measure cloning and removing trees against other tools; takes hours, as root
+	@scripts/setup.sh run
+	cargo build --release -p vfolder-storage-proxy -p vfolder-bench
+	@scripts/bench-peers.sh "$(TARGET)/bench-peers"
+	@FILESYSTEMS="$(or $(FILESYSTEMS),$(if $(QUICK),ext4))" CASES="$(or $(CASES),$(if $(QUICK),A B))" \
+		PEERS="$(PEERS)" ROUNDS="$(or $(ROUNDS),$(if $(QUICK),1))" SCALE="$(SCALE)" LONG="$(LONG)" PLACE="$(PLACE)" \
+		EXTRAS="$(or $(EXTRAS),$(if $(QUICK),0))" OUT="$(or $(OUT),$(if $(QUICK),,docs/benchmarks.md))" \
+		PATH="$(TARGET)/bench-peers/bin:$$PATH" "$(TARGET)/release/bench-tree"
 
 clean: ## Remove what was built and installed here; .data, with its vfolders, stays
 	cargo clean

@@ -1,5 +1,6 @@
 //! What a session and a file RPC feel of a purge: how long creating a small file and syncing it takes while 200,000 files
 //! are destroyed in the background, on a loop-mounted ext4. Needs root; `make bench-reclaim`.
+//! BENCH_RECLAIM_FILES says how many files, BENCH_RECLAIM_ONLY what the rounds' names contain.
 //!
 //! Prints a table: quantiles of the latency, how long the purge took until it was acknowledged, and how long until its
 //! space was back.
@@ -97,7 +98,8 @@ fn main() {
     let files = env::var("BENCH_RECLAIM_FILES").map_or(200_000, |n| n.parse().unwrap());
     println!("| at work | p50 | p99 | longest | syncs | acknowledged | space back |");
     println!("| --- | --- | --- | --- | --- | --- | --- |");
-    for round in &ROUNDS {
+    let only = env::var("BENCH_RECLAIM_ONLY").unwrap_or_default();
+    for round in ROUNDS.iter().filter(|round| round.what.contains(&only)) {
         // Each round on a filesystem of its own, so that none inherits another's journal.
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("v");

@@ -9,7 +9,7 @@ use tonic_health::pb::{
 };
 use vfolder_common::{fault, server::client_tls, telemetry};
 
-use crate::{config::Config, faults, server, volume};
+use crate::{config::Config, faults, offline, server, volume};
 
 /// Whatever ends the program early, for its last words.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -41,6 +41,11 @@ enum Command {
     Volume {
         #[command(subcommand)]
         command: VolumeCommand,
+    },
+    /// Works on plain directory trees, as `serve` does on vfolders. Needs no configuration and no running server.
+    Tree {
+        #[command(subcommand)]
+        command: offline::TreeCommand,
     },
     /// Succeeds if a running storage-proxy says that it serves.
     Health {
@@ -74,7 +79,7 @@ enum VolumeCommand {
 #[must_use]
 pub fn main() -> ExitCode {
     match run(Cli::parse().command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("storage-proxy: {error}");
             ExitCode::FAILURE
@@ -82,7 +87,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve { config, addr_file } => {
             let config = Config::load(&config)?;
@@ -94,7 +99,8 @@ fn run(command: Command) -> Result<(), Failure> {
                 .build()?;
             let served = runtime.block_on(server::serve(config, addr_file.as_deref()));
             runtime.shutdown_timeout(LAST_PATIENCE);
-            Ok(served?)
+            served?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Volume {
             command: VolumeCommand::Init { name, path },
@@ -106,11 +112,16 @@ fn run(command: Command) -> Result<(), Failure> {
                 description.volume_id,
                 path.display()
             );
-            Ok(())
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Tree { command } => {
+            fault::init(faults::POINTS)?;
+            Ok(offline::run(&command))
         }
         Command::Health { config, address } => {
             let config = config.as_deref().map(Config::load).transpose()?;
-            tokio::runtime::Runtime::new()?.block_on(health(config.as_ref(), address))
+            tokio::runtime::Runtime::new()?.block_on(health(config.as_ref(), address))?;
+            Ok(ExitCode::SUCCESS)
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod faults;
 pub mod grpc;
+pub mod offline;
 pub mod server;
 pub mod task;
 pub mod tree;

@@ -184,11 +184,20 @@ impl AttributeReader {
     }
 }
 
+/// The kernel allocates as much as it is offered, for each call: hardly anything needs all that there is.
+fn with_room(buffer: &mut [u8], call: impl Fn(&mut [u8]) -> IoResult<usize>) -> IoResult<usize> {
+    const USUAL: usize = 256;
+    match call(&mut buffer[..USUAL]) {
+        Err(Errno::RANGE) => call(buffer),
+        done => done,
+    }
+}
+
 fn names_in(
     buffer: &mut [u8],
     list: impl Fn(&mut [u8]) -> IoResult<usize>,
 ) -> Result<impl Iterator<Item = &CStr>, Fault> {
-    let length = match list(buffer) {
+    let length = match with_room(buffer, list) {
         // The filesystem has none.
         Err(Errno::OPNOTSUPP) => 0,
         done => done.map_err(looking("listxattr"))?,
@@ -207,7 +216,7 @@ fn value_in<'a>(
     name: &CStr,
     get: impl Fn(&CStr, &mut [u8]) -> IoResult<usize>,
 ) -> Result<Option<&'a [u8]>, Fault> {
-    match get(name, buffer) {
+    match with_room(buffer, |buffer| get(name, buffer)) {
         Ok(length) => Ok(Some(&buffer[..length])),
         Err(Errno::NODATA) => Ok(None),
         Err(_) if is_of_the_machine(name) => Ok(None),

@@ -43,20 +43,20 @@ pub struct Control {
 }
 
 impl Control {
-    /// One that stops together with this one and counts for itself.
-    #[must_use]
-    pub fn beside(&self) -> Self {
-        Self {
-            stop: Arc::clone(&self.stop),
-            ..Self::default()
-        }
-    }
-
     /// For work that goes at that pace.
     #[must_use]
     pub fn paced(pace: Arc<dyn Pace>) -> Self {
         Self {
             pace: Some(pace),
+            ..Self::default()
+        }
+    }
+
+    /// One that stops together with this one and counts for itself.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            stop: Arc::clone(&self.stop),
             ..Self::default()
         }
     }

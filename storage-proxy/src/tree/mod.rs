@@ -12,6 +12,7 @@
 pub mod attributes;
 pub mod clone;
 pub mod control;
+pub mod diff;
 pub mod digest;
 pub mod dirents;
 pub mod error;
@@ -28,6 +29,7 @@ pub mod walk;
 
 pub use clone::{Checkpoint, CloneTarget, Cloned, Moment, Ongoing, clone_tree};
 pub use control::{Control, Pace, Progress};
+pub use diff::{Aspect, Compared, Difference, What, diff};
 pub use digest::{TreeDigest, digest};
 pub use error::{Fault, TreeError};
 pub use list::{Entry, Page};

@@ -11,6 +11,7 @@ use rustix::{
         renameat_with, statat, unlinkat,
     },
     io::{Errno, Result, read, write},
+    path::Arg,
 };
 
 use crate::tree::{Fault, Meta, dirents::Dirents, open::open_directory};
@@ -123,7 +124,12 @@ pub fn make_directory(parent: impl AsFd, name: &CStr, mode: u32) -> Result<Owned
 }
 
 /// Renames unless the new name is taken (`EEXIST`).
-pub fn rename_to_free(from: impl AsFd, old: &str, to: impl AsFd, new: &str) -> Result<()> {
+pub fn rename_to_free(
+    from: impl AsFd,
+    old: impl Arg + Copy,
+    to: impl AsFd,
+    new: impl Arg + Copy,
+) -> Result<()> {
     match renameat_with(&from, old, &to, new, RenameFlags::NOREPLACE) {
         // The filesystem can't. Nobody else writes into these directories, so that looking first is as good.
         Err(Errno::INVAL | Errno::NOSYS) => {

@@ -95,6 +95,34 @@ async fn clone(rig: &Rig, source: Uuid) -> (Uuid, PathBuf, Outcome) {
 }
 
 #[tokio::test]
+async fn a_snapshots_receipt_counts_what_nobody_else_has_counted() {
+    on_btrfs(async |rig| {
+        let (source, tree) = create(&rig).await;
+        for number in 0..50 {
+            fs::write(tree.join(number.to_string()), "five!").unwrap();
+        }
+        let vfolder = Uuid::now_v7();
+        let work = Work::Clone {
+            source,
+            vfolder,
+            source_epoch: 1,
+            receipt: true,
+        };
+        let cloned = run(&rig, work).await;
+        let receipt = cloned.receipt.unwrap();
+        assert_eq!((receipt.entries, receipt.bytes), (51, 250));
+        assert_eq!(cloned.progress.entries_done, 51);
+        assert_eq!(
+            shown("Parent UUID", &rig.tree(vfolder)),
+            shown("UUID", &tree)
+        );
+        let verified = run(&rig, Work::Verify { vfolder: source }).await;
+        assert_eq!(verified.receipt.unwrap().digest, receipt.digest);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_tree_is_a_subvolume_and_its_clone_a_snapshot_of_any_size() {
     on_btrfs(async |rig| {
         let (source, tree) = create(&rig).await;

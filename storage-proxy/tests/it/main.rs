@@ -30,6 +30,7 @@ mod late;
 mod list;
 mod mkdir;
 mod mounted;
+mod offline;
 mod oracle;
 mod owner;
 mod proxy;

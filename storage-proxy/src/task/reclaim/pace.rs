@@ -6,7 +6,8 @@
 //! the filesystem's own thread that writes the journal.
 //!
 //! That others are at work is known of tasks and file RPCs (`activity`), and guessed of sessions, which write to the
-//! filesystem directly: then an entry takes several times as long as it used to.
+//! filesystem directly: then an entry takes several times as long as it used to, or one of them is held up for
+//! milliseconds, which is what somebody else's commit of the journal does (or somebody who needs the processor more).
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -24,6 +25,10 @@ use crate::{
 const SLICE: Duration = Duration::from_millis(5);
 /// No pause is longer, so that the order to stop is heard soon.
 const LONGEST_PAUSE: Duration = Duration::from_millis(95);
+/// No entry takes as long by itself, a huge file's apart.
+const STALL: Duration = Duration::from_millis(2);
+/// So long after such a sign, the others are taken to be at work still.
+const EXPECTED: Duration = Duration::from_millis(250);
 /// An entry that takes so many times as long as the quickest slice's says that others are at work.
 const SLOWER: u32 = 3;
 /// The quickest slice is forgotten bit by bit, one part in so many with each slice: the next tree may have larger files.
@@ -46,6 +51,8 @@ pub(super) struct Pacer {
 struct State {
     slice: Slice,
     quickest: Option<Duration>,
+    /// Until when others are taken to be at work.
+    others_until: Option<Instant>,
     looked: Option<(Instant, bool)>,
 }
 
@@ -53,14 +60,26 @@ struct State {
 struct Slice {
     began: Instant,
     entries: u32,
+    /// When the last of them was begun.
+    last: Instant,
+    stalled: bool,
 }
 
 impl Slice {
     fn after(pause: Duration) -> Self {
+        let began = Instant::now() + pause;
         Self {
-            began: Instant::now() + pause,
+            began,
             entries: 0,
+            last: began,
+            stalled: false,
         }
+    }
+
+    fn step(&mut self, now: Instant) {
+        self.entries += 1;
+        self.stalled |= now.saturating_duration_since(self.last) > STALL;
+        self.last = now.max(self.last);
     }
 }
 
@@ -75,6 +94,7 @@ impl Pacer {
             state: Mutex::new(State {
                 slice: Slice::after(Duration::ZERO),
                 quickest: None,
+                others_until: None,
                 looked: None,
             }),
         }
@@ -91,20 +111,18 @@ impl Pace for Pacer {
     fn step(&self) {
         let pause = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.slice.entries += 1;
+            let now = Instant::now();
+            state.slice.step(now);
             // Not yet begun, if another thread has ended the one before: then this one pauses too.
-            let took = state.slice.began.elapsed();
-            if took >= SLICE {
-                let entry = took / state.slice.entries;
-                let contended = state.is_slow(entry);
-                let stand_back = contended || self.activity.is_busy();
+            if now.saturating_duration_since(state.slice.began) >= SLICE {
+                let stand_back = state.is_contended(now) || self.activity.is_busy();
                 let pause = match stand_back && !state.is_urgent(&self.volume) {
                     true => self.pause,
                     false => Duration::ZERO,
                 };
                 state.slice = Slice::after(pause);
             }
-            state.slice.began.saturating_duration_since(Instant::now())
+            state.slice.began.saturating_duration_since(now)
         };
         if !pause.is_zero() {
             thread::sleep(pause);
@@ -113,6 +131,15 @@ impl Pace for Pacer {
 }
 
 impl State {
+    /// Whether the slice that ends now tells of others, or one did a moment ago.
+    fn is_contended(&mut self, now: Instant) -> bool {
+        let entry = now.saturating_duration_since(self.slice.began) / self.slice.entries;
+        if self.is_slow(entry) || self.slice.stalled {
+            self.others_until = Some(now + EXPECTED);
+        }
+        self.others_until.is_some_and(|until| now < until)
+    }
+
     /// Whether an entry took far longer than it can.
     fn is_slow(&mut self, entry: Duration) -> bool {
         let quickest = self.quickest.map_or(entry, |known| {
@@ -149,6 +176,7 @@ mod tests {
         let mut state = State {
             slice: Slice::after(Duration::ZERO),
             quickest: None,
+            others_until: None,
             looked: None,
         };
         let micros = Duration::from_micros;
@@ -160,6 +188,31 @@ mod tests {
             (5..100).contains(&slices.unwrap_or_default()),
             "forgotten after {slices:?} slices"
         );
+    }
+
+    #[test]
+    fn an_entry_that_is_held_up_tells_of_others_for_a_while() {
+        let mut state = State {
+            slice: Slice::after(Duration::ZERO),
+            quickest: None,
+            others_until: None,
+            looked: None,
+        };
+        let (start, millis) = (state.slice.began, Duration::from_millis);
+        (1..=5).for_each(|at| state.slice.step(start + millis(at)));
+        assert!(!state.is_contended(start + millis(5)));
+        state.slice.step(start + millis(8));
+        assert!(state.is_contended(start + millis(8)));
+        for (later, others) in [(200, true), (300, false)] {
+            let began = start + millis(later);
+            state.slice = Slice {
+                began,
+                entries: 1,
+                last: began,
+                stalled: false,
+            };
+            assert_eq!(state.is_contended(began + millis(1)), others);
+        }
     }
 
     fn nowhere() -> Arc<Volume> {
@@ -185,7 +238,8 @@ mod tests {
         let activity = Arc::<Activity>::default();
         let pacer = Pacer::new(nowhere(), Arc::clone(&activity), 10);
         let _at_work = activity.begin();
-        assert!(time_of(4, &pacer) > pacer.pause * 4);
+        // A slice may end with the first step of the next.
+        assert!(time_of(5, &pacer) > pacer.pause * 4);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::tree::{
     extents::next_extent,
 };
 
-/// Below this, reading and writing beats asking for shared blocks or for copy_file_range(2).
+/// Below this, reading and writing beats copy_file_range(2).
 const SMALL: u64 = 4096;
 /// Copied between two looks at the stop flag.
 const STEP: u64 = 1024 * 1024;
@@ -65,7 +65,10 @@ impl ContentCopier {
         if meta.size == 0 {
             return Ok(());
         }
-        if self.reflink && meta.size >= SMALL && self.share_blocks(source, target)? {
+        if self.reflink
+            && meta.size >= job.habits.reflink_from
+            && self.share_blocks(source, target)?
+        {
             job.control.bytes_done(meta.size);
             return Ok(());
         }

@@ -15,6 +15,7 @@ use rustix::{
 use super::{
     checkpoint::{Ongoing, Resume},
     content::ContentCopier,
+    habits::Habits,
     links::Links,
     resume::Resumed,
 };
@@ -40,6 +41,7 @@ pub struct Copying<'a> {
     /// What an earlier life has left is gone on with.
     pub resume: Option<Resume>,
     pub ongoing: &'a Ongoing,
+    pub habits: Habits,
     pub control: &'a Control,
 }
 

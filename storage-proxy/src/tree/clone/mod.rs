@@ -8,6 +8,7 @@
 mod checkpoint;
 mod content;
 mod entry;
+mod habits;
 mod links;
 mod resume;
 mod walk;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, fstat, fstatfs, mkdirat},
+    fs::{Mode, fstat, mkdirat},
     io::{Errno, fcntl_dupfd_cloexec},
     process::{getegid, geteuid},
 };
@@ -19,6 +19,7 @@ use rustix::{
 use super::{
     checkpoint::{Checkpoint, Ongoing, Resume},
     entry::{Copied, Copying, Destination, EntryCopier, PutOff},
+    habits::Habits,
     links::Links,
     resume::{discard, remove_what_vanished, undress},
 };
@@ -80,13 +81,13 @@ pub fn clone_tree(
             links: Links::new(target.links).map_err(at_root)?,
             resume: target.resume.map(Resume::from),
             ongoing: target.ongoing,
+            habits: Habits::on(target.parent),
             control,
         },
         put_off: match workers.get() {
             1 => PutOff::Nothing,
             _ => PutOff::Large,
         },
-        shares_directories: shares_directories(target.parent),
         us: (geteuid().as_raw(), getegid().as_raw()),
         kept_entries: AtomicU64::new(0),
         redone_entries: AtomicU64::new(0),
@@ -107,7 +108,6 @@ pub fn clone_tree(
 struct Clone<'a> {
     job: Copying<'a>,
     put_off: PutOff,
-    shares_directories: bool,
     /// Our effective user and group.
     us: (u32, u32),
     kept_entries: AtomicU64,
@@ -223,7 +223,7 @@ impl Visitor for Clone<'_> {
     }
 
     fn shares_directories(&self) -> bool {
-        self.shares_directories
+        self.job.habits.shares_directories
     }
 
     /// Makes the copy of the directory `name` and goes into both.
@@ -318,19 +318,6 @@ impl Visitor for Clone<'_> {
         self.job.control.entry_done();
         Ok(Leave::Done)
     }
-}
-
-/// Threads that make files in one directory wait for each other while they are made, and not while those are filled. On
-/// XFS, where the waiting was measured to cost more than it brings, they don't share one.
-fn shares_directories(on: BorrowedFd<'_>) -> bool {
-    /// linux/magic.h
-    const XFS_SUPER_MAGIC: u64 = 0x5846_5342;
-    #[allow(
-        clippy::cast_sign_loss,
-        clippy::unnecessary_cast,
-        reason = "the type differs between architectures"
-    )]
-    fstatfs(on).is_ok_and(|filesystem| filesystem.f_type as u64 != XFS_SUPER_MAGIC)
 }
 
 fn describe(directory: &OwnedFd) -> Result<Meta, Fault> {

@@ -1,0 +1,166 @@
+//! Where a copy is until it is whole: a directory beside its place, which nobody else may enter.
+
+use std::{
+    ffi::CStr,
+    os::fd::{AsFd as _, OwnedFd},
+    path::PathBuf,
+};
+
+use rustix::{
+    fs::{
+        AtFlags, FlockOperation, Mode, fchmod, flock, fstat, fsync, mkdirat, statat, syncfs,
+        unlinkat,
+    },
+    io::Errno,
+    process::geteuid,
+};
+
+use super::{
+    error::{OfflineError, on},
+    place::Place,
+};
+use crate::{
+    backend::{Backend, probe},
+    faults::at,
+    tree::{CloneTarget, Control, Meta, Ongoing, TreeError, open::open_directory},
+    volume::rename_to_free,
+};
+
+const SUFFIX: &str = ".vfolder-clone";
+const TREE: &CStr = c"tree";
+const LINKS: &CStr = c"links";
+/// How often the directory may vanish between two looks, because another clone to the same place has just ended.
+const ATTEMPTS: usize = 16;
+
+/// `.<name>.vfolder-clone/` with `tree` and `links`, locked for as long as this lives.
+#[derive(Debug)]
+pub struct Staging<'a> {
+    place: &'a Place,
+    path: PathBuf,
+    directory: OwnedFd,
+}
+
+impl<'a> Staging<'a> {
+    /// Takes the one beside `place`; it may hold what a killed clone has left.
+    pub fn take(place: &'a Place) -> Result<Self, OfflineError> {
+        let name = place.hidden(SUFFIX);
+        let path = place.sibling(&name);
+        for _ in 0..ATTEMPTS {
+            match mkdirat(&place.parent, &name, Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(on(path, "mkdir")(errno)),
+            }
+            let directory = match open_directory(&place.parent, &name) {
+                Err(Errno::NOENT) => continue,
+                Err(Errno::LOOP | Errno::NOTDIR | Errno::XDEV) => {
+                    return Err(OfflineError::Foreign(path));
+                }
+                opened => opened.map_err(on(&path, "open"))?,
+            };
+            match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) => return Err(OfflineError::Busy(path)),
+                done => done.map_err(on(&path, "flock"))?,
+            }
+            let ours = Meta::from(fstat(&directory).map_err(on(&path, "fstat"))?);
+            if ours.uid != geteuid().as_raw() {
+                return Err(OfflineError::Foreign(path));
+            }
+            let there = statat(&place.parent, &name, AtFlags::SYMLINK_NOFOLLOW);
+            if there.is_ok_and(|there| Meta::from(there).id == ours.id) {
+                fchmod(&directory, Mode::RWXU).map_err(on(&path, "fchmod"))?;
+                return Ok(Self {
+                    place,
+                    path,
+                    directory,
+                });
+            }
+        }
+        Err(OfflineError::Busy(path))
+    }
+
+    /// Removes what is in it. `control` is to be a fresh one: what is half copied is cleared after a stop, too.
+    pub fn clear(&self, control: &Control) -> Result<(), OfflineError> {
+        let backend = self.probe();
+        [TREE, LINKS]
+            .into_iter()
+            .try_for_each(|name| backend.remove(self.directory.as_fd(), name, control))
+            .map_err(|error| self.tree_error(error))
+    }
+
+    /// Makes the directory for the names that hard-linked files have meanwhile.
+    pub fn make_links(&self) -> Result<OwnedFd, OfflineError> {
+        let made = mkdirat(&self.directory, LINKS, Mode::RWXU)
+            .and_then(|()| open_directory(&self.directory, LINKS));
+        made.map_err(on(&self.path, "mkdir"))
+    }
+
+    /// What the filesystem that the copy goes to can do better than others.
+    pub fn probe(&self) -> Box<dyn Backend> {
+        probe(self.directory.as_fd(), false)
+    }
+
+    /// Where the copy goes.
+    pub fn target<'t>(&'t self, links: &'t OwnedFd, ongoing: &'t Ongoing) -> CloneTarget<'t> {
+        CloneTarget {
+            parent: self.directory.as_fd(),
+            name: TREE,
+            links: links.as_fd(),
+            root: None,
+            // No checkpoint is kept here: what a killed clone has left can't be told from what a power cut has made of it.
+            resume: None,
+            ongoing,
+        }
+    }
+
+    /// Makes what was copied durable.
+    pub fn sync(&self) -> Result<(), OfflineError> {
+        // The handle is older than all that was written, so that no error of a write is missed.
+        syncfs(&self.directory).map_err(on(&self.path, "syncfs"))
+    }
+
+    /// Renames the copy to its place. With `sync`, that is durable when it returns; if it can't be, the copy is taken
+    /// back.
+    pub fn publish(&self, sync: bool) -> Result<(), OfflineError> {
+        let place = self.place;
+        let renamed = at("publish.begin")
+            .and_then(|()| rename_to_free(&self.directory, TREE, &place.parent, &*place.name));
+        match renamed {
+            Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {
+                return Err(OfflineError::Exists(place.path.clone()));
+            }
+            done => done.map_err(on(&place.path, "rename"))?,
+        }
+        if !sync {
+            return Ok(());
+        }
+        let durable = at("publish.renamed")
+            .and_then(|()| fsync(&place.parent))
+            .and_then(|()| fsync(&self.directory))
+            .and_then(|()| at("publish.synced"));
+        durable.map_err(|errno| {
+            let back = rename_to_free(&place.parent, &*place.name, &self.directory, TREE);
+            match back {
+                Ok(()) => on(&place.path, "fsync")(errno),
+                Err(_) => OfflineError::Undurable(place.path.clone(), errno),
+            }
+        })
+    }
+
+    /// Removes what is in it, and itself. Not synced: after a power cut it may be there again, empty.
+    pub fn discard(self) -> Result<(), OfflineError> {
+        self.clear(&Control::default())?;
+        self.unlink().map_err(on(&self.path, "rmdir"))
+    }
+
+    fn unlink(&self) -> Result<(), Errno> {
+        let name = self.place.hidden(SUFFIX);
+        unlinkat(&self.place.parent, &name, AtFlags::REMOVEDIR)
+    }
+
+    fn tree_error(&self, error: TreeError) -> OfflineError {
+        OfflineError::Tree {
+            path: self.path.clone(),
+            error,
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What does better on which filesystem, as measured (docs/benchmarks.md). Everything works everywhere.
+
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::fstatfs;
+
+/// Magic numbers: linux/magic.h.
+const XFS_SUPER_MAGIC: u64 = 0x5846_5342;
+const BTRFS_SUPER_MAGIC: u64 = 0x9123_683e;
+
+/// How to copy to a filesystem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Habits {
+    /// Threads that make files in one directory wait for each other while they are made, and not while those are filled.
+    /// On XFS the waiting costs more than it brings.
+    pub shares_directories: bool,
+    /// Files of so many bytes and more share their blocks with the source, where that can be. Smaller ones are quicker
+    /// written; not so on btrfs, which has them in its metadata.
+    pub reflink_from: u64,
+}
+
+impl Habits {
+    /// Of the filesystem that `directory` is on.
+    pub fn on(directory: BorrowedFd<'_>) -> Self {
+        #[allow(
+            clippy::cast_sign_loss,
+            clippy::unnecessary_cast,
+            reason = "the type differs between architectures"
+        )]
+        let magic =
+            fstatfs(directory).map_or(0, |filesystem| filesystem.f_type as u64 & 0xffff_ffff);
+        Self {
+            shares_directories: magic != XFS_SUPER_MAGIC,
+            reflink_from: if magic == BTRFS_SUPER_MAGIC { 1 } else { 4096 },
+        }
+    }
+}

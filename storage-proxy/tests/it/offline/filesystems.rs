@@ -1,0 +1,52 @@
+//! Clone and remove on each filesystem, by what it can do.
+
+use vfolder_images::{Filesystem, on_each_filesystem};
+
+use super::*;
+
+on_each_filesystem!(a_tree_is_cloned_and_removed);
+
+fn event(command: &mut Command) -> serde_json::Value {
+    let said = succeeds(command.arg("--json"));
+    serde_json::from_str(said.lines().last().unwrap()).unwrap()
+}
+
+fn cloned_and_removed(disk: &Path) -> serde_json::Value {
+    let (source, copy) = (disk.join("a"), disk.join("b"));
+    fill(&source);
+    let cloned = event(&mut tree([p("clone"), &source, &copy]));
+    assert_same(&describe(&source), &describe(&copy));
+    succeeds(&mut tree([p("remove"), &copy]));
+    let left = names(disk).into_iter().filter(|name| name != "lost+found");
+    assert_eq!(left.collect::<Vec<_>>(), ["a"]);
+    cloned
+}
+
+fn a_tree_is_cloned_and_removed(filesystem: Filesystem) {
+    let Some(disk) = filesystem.make(1 << 30) else {
+        return;
+    };
+    let method = match filesystem {
+        Filesystem::Ext4 => Some("copied"),
+        Filesystem::Xfs | Filesystem::Btrfs => Some("blocks shared"),
+        Filesystem::Plain => None,
+    };
+    let cloned = cloned_and_removed(disk.path());
+    if let Some(method) = method {
+        assert_eq!(cloned["method"], method);
+    }
+}
+
+#[test]
+fn what_is_a_subvolume_is_cloned_by_a_snapshot() {
+    let Some(disk) = Filesystem::Btrfs.make(1 << 30) else {
+        return;
+    };
+    let mut btrfs = Command::new("btrfs");
+    succeeds(
+        btrfs
+            .args(["subvolume", "create"])
+            .arg(disk.path().join("a")),
+    );
+    assert_eq!(cloned_and_removed(disk.path())["method"], "snapshot");
+}
