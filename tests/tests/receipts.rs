@@ -204,7 +204,7 @@ async fn verifying_changes_nothing_and_its_vfolder_stays_in_use(engine: Engine) 
         (during.etag, during.epoch),
         (before.etag.clone(), before.epoch)
     );
-    assert_eq!(during.operations, [begun.name.clone()]);
+    assert_eq!(during.operations, std::slice::from_ref(&begun.name));
     let request = ExplainRequest {
         vfolder_id: id.clone(),
     };
