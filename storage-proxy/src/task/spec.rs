@@ -147,6 +147,17 @@ pub(super) struct Totals {
     pub receipt: Option<Receipt>,
 }
 
+impl Totals {
+    /// Of a tree that was digested.
+    pub fn of(receipt: Receipt) -> Self {
+        Self {
+            entries: receipt.entries,
+            bytes: receipt.bytes,
+            receipt: Some(receipt),
+        }
+    }
+}
+
 impl From<Totals> for Done {
     fn from(totals: Totals) -> Self {
         let Totals {

@@ -8,7 +8,7 @@ use super::{Interrupted, Job, Record, Step, checkpoints::Checkpoints, sync::sync
 use crate::{
     backend::{Cloned, Method},
     faults::pass,
-    task::{Done, Failure, FailureKind, Guard, Receipt, Stay, lane::Long, spec::Totals},
+    task::{Done, Failure, FailureKind, Guard, Stay, lane::Long, spec::Totals},
     tree::{CloneTarget, Control, Progress, TreeError, TreeRoot, Workers, usage},
     volume::{Fence, Staging, VolumeError},
 };
@@ -50,11 +50,10 @@ impl Job<'_> {
         let copied = self.copy_while_held(source, vfolder, receipt, &held);
         // Whoever cuts this clone off waits for no more than that it has stopped.
         drop(held);
-        let receipt = copied.map_err(|why| self.clean_up_after(why))?;
+        let done = copied.map_err(|why| self.clean_up_after(why))?;
         pass("clone.published");
         self.tidy();
-        let progress = self.task.control.progress();
-        Ok(Done { progress, receipt })
+        Ok(done)
     }
 
     fn copy_while_held(
@@ -63,11 +62,11 @@ impl Job<'_> {
         vfolder: Uuid,
         receipt: bool,
         held: &Guard,
-    ) -> Result<Option<Receipt>, Interrupted> {
+    ) -> Result<Done, Interrupted> {
         let copy = || {
             let begun = Instant::now();
-            let copied = self.copy(source)?;
-            let (staging, took) = (copied.staging, begun.elapsed());
+            let (staging, copied) = self.copy(source)?;
+            let took = begun.elapsed();
             self.at("clone.copied")?;
             let Progress {
                 entries_done: entries,
@@ -75,9 +74,14 @@ impl Job<'_> {
                 ..
             } = self.task.control.progress();
             self.task.control.set_totals(entries, bytes);
-            let receipt = match receipt {
-                true => Some(self.digest_staged(&staging)?),
-                false => None,
+            let totals = match receipt {
+                // It has seen every entry, also of a snapshot, of which nobody else counts any.
+                true => Totals::of(self.digest_staged(&staging)?),
+                false => Totals {
+                    entries,
+                    bytes,
+                    receipt: None,
+                },
             };
             // What the place needs is made durable together with the tree.
             let place = self.volume.prepare_place(vfolder)?;
@@ -86,22 +90,18 @@ impl Job<'_> {
             if !copied.durable {
                 sync(&staging, &self.task.control).map_err(|error| self.failed(error))?;
             }
-            if !copied.resumed {
-                let rates = &self.ledger.rates;
-                rates.note(copied.method, entries, bytes, took + syncing.elapsed());
+            if let Some(method) = copied.method {
+                let took = took + syncing.elapsed();
+                self.ledger.rates.note(method, entries, bytes, took);
             }
             self.at("clone.synced")?;
-            self.write_record(Some(Totals {
-                entries,
-                bytes,
-                receipt: receipt.clone(),
-            }))?;
+            self.write_record(Some(totals.clone()))?;
             self.at("clone.totalled")?;
             self.publish(|| match held.is_cut() {
                 true => Err(outdated(source).into()),
                 false => Ok(self.volume.publish(&staging, &place, vfolder)?),
             })?;
-            Ok(receipt)
+            Ok(Done::from(totals))
         };
         copy().map_err(|why| match why {
             // Cut off, and not asked to stop.
@@ -118,7 +118,7 @@ impl Job<'_> {
         Ok(fences.enter(self.volume, source, Stay::Copying, epoch, control)?)
     }
 
-    fn copy(&self, source: Uuid) -> Result<Copied, Interrupted> {
+    fn copy(&self, source: Uuid) -> Result<(Staging, Copied), Interrupted> {
         let Some(tree) = self.volume.tree(source)? else {
             let message = format!("the vfolder {source} has no tree on this volume");
             return Err(Failure::lasting(FailureKind::SourceMissing, message).into());
@@ -159,19 +159,13 @@ impl Job<'_> {
                 "clone resumed"
             );
         }
-        let method = match (
-            cloned.walked,
-            self.volume.backend().method_for(tree.as_fd()),
-        ) {
-            (Some(_), Method::Snapshot) => Method::Reflink,
-            (_, method) => method,
+        let method = match (resumed, cloned.walked) {
+            (true, _) => None,
+            (false, None) => Some(Method::Snapshot),
+            (false, Some(_)) => Some(self.volume.method_by_entries()),
         };
-        Ok(Copied {
-            staging,
-            durable: cloned.durable,
-            resumed,
-            method,
-        })
+        let durable = cloned.durable;
+        Ok((staging, Copied { durable, method }))
     }
 
     fn copy_and_count(
@@ -212,13 +206,12 @@ impl Job<'_> {
     }
 }
 
-/// A copy in staging.
+/// What is known of a copy besides what is in it.
 struct Copied {
-    staging: Staging,
+    /// It survives a power cut.
     durable: bool,
-    /// An earlier life had begun it.
-    resumed: bool,
-    method: Method,
+    /// How it was made, if it was made in one go.
+    method: Option<Method>,
 }
 
 fn outdated(source: Uuid) -> Failure {

@@ -17,11 +17,13 @@ use super::{
 };
 use crate::tree::{
     Control, Fault, FileKind, Meta, attributes::AttributeReader, error::looking,
-    extents::next_extent, open::open_regular,
+    extents::next_extent, open::open_regular, walk::Found,
 };
 
 /// Blocks read at once.
 const BUFFER: usize = 4 * BLOCK_SIZE;
+/// Files from here on are left to whichever thread is free.
+const LARGE: u64 = 4 << 20;
 /// How often an entry may turn into something else before it is given up.
 const ATTEMPTS: usize = 8;
 
@@ -61,26 +63,30 @@ impl EntryReader {
         worker.add(digester, path, meta, &body)
     }
 
-    /// Adds the entry `name` of `directory`, which is at `parent`; false if it is a directory.
+    /// Adds the entry `name` of `directory`, which is at `parent`: unless it is a directory or, but for `late`, large.
     pub fn add_entry(
         &mut self,
         digester: &Digester<'_>,
         parent: &PathDigest,
         directory: BorrowedFd<'_>,
         name: &CStr,
+        late: bool,
         control: &Control,
-    ) -> Result<bool, Fault> {
+    ) -> Result<Found, Fault> {
         let path = self.worker.path(parent, name);
         for _ in 0..ATTEMPTS {
             let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
             let meta = Meta::from(stat.map_err(looking("fstatat"))?);
             if meta.kind == FileKind::Directory {
-                return Ok(false);
+                return Ok(Found::Directory);
+            }
+            if !late && meta.kind == FileKind::Regular && meta.size >= LARGE {
+                return Ok(Found::Long);
             }
             if digester.is_known(&meta) {
                 self.worker.add_link(digester, &path, meta.id)?;
                 control.entry_done();
-                return Ok(true);
+                return Ok(Found::Done);
             }
             self.worker.begin();
             let read = match meta.kind {
@@ -97,7 +103,7 @@ impl EntryReader {
                     let (body, meta) = read?;
                     self.worker.add(digester, &path, &meta, &body)?;
                     control.entry_done();
-                    return Ok(true);
+                    return Ok(Found::Done);
                 }
             }
         }

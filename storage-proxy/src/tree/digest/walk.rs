@@ -122,12 +122,7 @@ impl Visitor for Work<'_> {
                 self.enter_at(thread, path, directory).map(Some)
             }
             // Something else by now.
-            Err(Fault::Changed) => {
-                match self.entry(thread, parent, handle, name, FileKind::Unknown)? {
-                    Found::Done => Ok(None),
-                    Found::Directory | Found::Long => Err(Fault::Changed),
-                }
-            }
+            Err(Fault::Changed) => self.late(thread, parent, handle, name).map(|()| None),
             Err(fault) => Err(fault),
         }
     }
@@ -141,9 +136,20 @@ impl Visitor for Work<'_> {
         _: FileKind,
     ) -> Result<Found, Fault> {
         let (reader, digester) = (&mut thread.reader, &self.digester);
-        match reader.add_entry(digester, &dir.data, handle, name, self.control)? {
-            true => Ok(Found::Done),
-            false => Ok(Found::Directory),
+        reader.add_entry(digester, &dir.data, handle, name, false, self.control)
+    }
+
+    fn late(
+        &self,
+        thread: &mut Thread,
+        dir: &Dir<PathDigest>,
+        handle: BorrowedFd<'_>,
+        name: &CStr,
+    ) -> Result<(), Fault> {
+        let (reader, digester) = (&mut thread.reader, &self.digester);
+        match reader.add_entry(digester, &dir.data, handle, name, true, self.control)? {
+            Found::Done => Ok(()),
+            Found::Directory | Found::Long => Err(Fault::Changed),
         }
     }
 
