@@ -12,7 +12,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 TARGET = $(shell cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
-.PHONY: help setup build run demo test test-long test-clients storm lint fmt bench clean venv
+.PHONY: help setup build run demo test test-long test-foreign test-clients storm lint fmt bench clean venv
 
 help: ## Show the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,10 +39,14 @@ test: ## Run all tests, on SQLite and on PostgreSQL
 	"$(TARGET)/debug/with-postgres" cargo nextest run --workspace --profile $(NEXTEST_PROFILE) $(ARGS)
 	cargo test --workspace --doc --quiet
 
-test-long: ## The same with many more rounds of the races
+test-long: test-foreign ## The same with many more rounds of the races, and the suites of others
 	@scripts/setup.sh test
 	cargo nextest run --workspace --no-run
 	VFOLDER_TEST_LONG=1 "$(TARGET)/debug/with-postgres" cargo nextest run --workspace --profile long $(ARGS)
+
+test-foreign: ## Run pjdfstest and fsx in cloned trees, and build crates from a clone of cargo's registry
+	@scripts/setup.sh foreign
+	cargo nextest run -p vfolder-storage-proxy --profile long --run-ignored only -E 'test(/^suites::/)'
 
 test-clients: venv ## Run foreign clients (grpcurl, Python) against both services
 	cargo build -p vfolder-tests --bins

@@ -31,6 +31,7 @@ fn main() {
                     parent: p.as_fd(),
                     name: &n,
                     links: l.as_fd(),
+                    root: None,
                     resume: None,
                     ongoing: &Default::default(),
                 },

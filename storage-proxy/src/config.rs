@@ -49,9 +49,13 @@ pub struct VolumeSection {
     /// Its id, as volume.json says. Unset: that of the first volume of that name which is found there.
     #[serde(default)]
     pub id: Option<Uuid>,
-    /// How many clones, and how many purges, run on it at once.
+    /// How many clones run on it at once.
     #[serde(default = "default_max_tasks")]
     pub max_tasks: usize,
+    /// How much of the time purged trees are destroyed while other work on it is under way, in percent. Without other
+    /// work, and when the volume is nearly full, it is all of the time.
+    #[serde(default = "default_reclaim_duty")]
+    pub reclaim_duty: u8,
     /// The owner of new vfolders' root directories. Unset: the user that this process runs as.
     #[serde(default)]
     pub tree_uid: Option<u32>,
@@ -75,6 +79,9 @@ pub enum ConfigError {
     /// Two volumes of one name, or at one place.
     #[error("{0}: the volume \"{1}\" comes twice, by its name or by its path")]
     Twice(PathBuf, String),
+    /// No share of time.
+    #[error("{0}: reclaim_duty of the volume \"{1}\" must be from 1 to 100 (percent)")]
+    NoDuty(PathBuf, String),
     /// No task could ever run.
     #[error("{0}: max_tasks of the volume \"{1}\" must be at least 1")]
     NoTasks(PathBuf, String),
@@ -98,6 +105,9 @@ impl Config {
             }
             if volume.max_tasks == 0 {
                 return Err(ConfigError::NoTasks(file.to_owned(), volume.name.clone()));
+            }
+            if !(1..=100).contains(&volume.reclaim_duty) {
+                return Err(ConfigError::NoDuty(file.to_owned(), volume.name.clone()));
             }
         }
         Ok(config)
@@ -125,4 +135,8 @@ fn octal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
 
 fn default_max_tasks() -> usize {
     4
+}
+
+fn default_reclaim_duty() -> u8 {
+    20
 }

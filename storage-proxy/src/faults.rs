@@ -32,12 +32,11 @@ pub const POINTS: &[&str] = &[
     "publish.begin",
     "publish.renamed",
     "publish.synced",
-    // Purging: before anything; after its journal, its fence, the tree's way out of sight, its destruction.
+    // Purging: before anything; after its journal, its fence, the tree's way out of sight.
     "purge.begin",
     "purge.journalled",
     "purge.fenced",
     "purge.hidden",
-    "purge.destroyed",
     // A tree's or a staging's way into the trash: before the rename, after it, after both directories are synced.
     "trash.begin",
     "trash.renamed",

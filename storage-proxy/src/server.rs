@@ -147,9 +147,7 @@ pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), Serve
 pub fn blocking_threads(config: &Config) -> usize {
     const OTHERS: usize = 64;
     const MOST: usize = 16_384;
-    let of_one = |volume: &crate::config::VolumeSection| {
-        volume.max_tasks.saturating_mul(2).saturating_add(LOOKS)
-    };
+    let of_one = |volume: &crate::config::VolumeSection| volume.max_tasks.saturating_add(LOOKS);
     let all = config.volumes.iter().map(of_one);
     all.fold(OTHERS, usize::saturating_add).min(MOST)
 }
@@ -168,6 +166,7 @@ fn open_volumes(config: &Config, instance_id: Uuid) -> Result<Vec<VolumeConfig>,
         Ok(VolumeConfig {
             volume: Arc::new(volume),
             max_tasks: section.max_tasks,
+            reclaim_duty: section.reclaim_duty,
         })
     };
     config.volumes.iter().map(open).collect()

@@ -160,6 +160,11 @@ async fn purges_survive(engine: Engine, victim: Victim) {
         );
         assert_eq!(alice.status(&id).await, VFolderStatus::Deleted);
         assert!(!tree.exists());
+        // Its space comes back without anybody's help.
+        eventually("the remains are gone", async || {
+            (!work.trash.exists()).then_some(())
+        })
+        .await;
         system.assert_sound().await;
     }
     assert!(

@@ -121,7 +121,9 @@ pub(super) async fn check(
 fn work(area: VolumeArea, state: Option<State>, path: &str, report: &mut Report) {
     match (area, state) {
         (_, Some(state)) if state.is_live() => {}
-        (VolumeArea::Trash, _) => report.notice(path, "it is being destroyed"),
+        // What is purged is destroyed in the background, long after its operation has ended; what is still pending, the
+        // volume tells.
+        (VolumeArea::Trash, _) => {}
         (_, Some(state)) => report.notice(
             path,
             format!("its operation has ended ({state}); the next sweep clears it away"),

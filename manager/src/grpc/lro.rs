@@ -83,10 +83,7 @@ pub fn dry(op: &Operation, estimate: Estimate) -> longrunning::Operation {
 /// An operation with nothing to do, for `allow_missing`.
 #[must_use]
 pub fn nothing_to_do(vfolder_id: String) -> longrunning::Operation {
-    let response = v1::PurgeVFolderResult {
-        vfolder_id,
-        ..v1::PurgeVFolderResult::default()
-    };
+    let response = v1::PurgeVFolderResult { vfolder_id };
     longrunning::Operation {
         name: String::new(),
         metadata: None,
@@ -101,8 +98,6 @@ fn response(op: &Operation, target: Option<&list::Shown>) -> prost_types::Any {
         (Kind::Create | Kind::Clone, None) => any(&v1::VFolder::default()),
         (Kind::Purge, _) => any(&v1::PurgeVFolderResult {
             vfolder_id: op.vfolder_id.to_string(),
-            files: op.files_done,
-            bytes: op.bytes_done,
         }),
     }
 }

@@ -149,6 +149,9 @@ fn describe(found: StorageVolume) -> Volume {
         total_inodes: signed(found.total_inodes),
         available_inodes: signed(found.available_inodes),
         reflink: found.reflink,
+        snapshot: found.snapshot,
+        reclaim_pending_trees: signed(found.reclaim_pending_trees),
+        reclaim_pending_bytes: signed(found.reclaim_pending_bytes),
         ..Volume::default()
     }
 }

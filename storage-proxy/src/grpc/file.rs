@@ -54,7 +54,7 @@ impl Files {
         let by_tasks = |refused| refuse::by_tasks(&refused);
         let fences = self.tasks.fences(&grant.volume).map_err(by_tasks)?;
         let name = grant.volume.clone();
-        let done = self.tasks.look(&name, move |volume| {
+        let done = self.tasks.serve(&name, move |volume| {
             let by_volume = |error| refuse::by_volume(&error);
             let volume = volume.get().map_err(by_volume)?;
             let guard = fences

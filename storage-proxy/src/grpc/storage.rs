@@ -64,7 +64,11 @@ impl Storage {
 
     /// How a volume is; one that does not answer soon is unavailable.
     async fn describe(&self, name: &str) -> StorageVolume {
-        match timeout(PATIENCE, self.tasks.look(name, volume::describe)).await {
+        let tasks = self.tasks.clone();
+        let look = self
+            .tasks
+            .look(name, move |volume| volume::describe(&tasks, volume));
+        match timeout(PATIENCE, look).await {
             Ok(Ok(described)) => described,
             Ok(Err(refused)) => volume::silent(name, refused.to_string()),
             Err(_) => {

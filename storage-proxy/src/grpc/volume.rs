@@ -4,10 +4,14 @@ use vfolder_proto::storage::{
     ListVolumeContentsResponse, StorageVolume, StorageVolumeState, VolumeArea,
 };
 
-use crate::volume::{Area, Found, Health, Volume, VolumeError};
+use crate::{
+    backend::Method,
+    task::Tasks,
+    volume::{Area, Found, Health, Volume, VolumeError},
+};
 
 /// How a volume is now. Blocks.
-pub fn describe(volume: &Volume) -> StorageVolume {
+pub fn describe(tasks: &Tasks, volume: &Volume) -> StorageVolume {
     let name = volume.name().to_owned();
     let open = match volume.get() {
         Ok(open) => open,
@@ -16,6 +20,10 @@ pub fn describe(volume: &Volume) -> StorageVolume {
     let capacity = match open.capacity() {
         Ok(capacity) => capacity,
         Err(error) => return unavailable(&name, &error),
+    };
+    let pending = match tasks.pending(&open) {
+        Ok(pending) => pending,
+        Err(refused) => return silent(&name, refused.to_string()),
     };
     let (state, message) = match capacity.health {
         Health::Serving => (StorageVolumeState::Serving, String::new()),
@@ -37,7 +45,10 @@ pub fn describe(volume: &Volume) -> StorageVolume {
         available_bytes: capacity.available_bytes,
         total_inodes: capacity.total_inodes,
         available_inodes: capacity.available_inodes,
-        reflink: capacity.reflink,
+        reflink: capacity.method != Method::Copy,
+        snapshot: capacity.method == Method::Snapshot,
+        reclaim_pending_trees: pending.trees,
+        reclaim_pending_bytes: pending.bytes,
     }
 }
 

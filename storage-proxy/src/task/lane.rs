@@ -8,7 +8,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{Fences, Refused, reclaim::Reclaimer, verdicts::Verdicts};
+use super::{Fences, Refused, activity::Activity, reclaim::Reclaimer, verdicts::Verdicts};
 use crate::volume::{OpenVolume, Volume, VolumeError};
 
 /// Threads at most that look at one volume at once, tasks at work not counted.
@@ -19,8 +19,10 @@ pub const LOOKS: usize = 32;
 pub struct VolumeConfig {
     /// The volume.
     pub volume: Arc<Volume>,
-    /// How many tasks at once copy, and how many destroy.
+    /// How many tasks at once copy.
     pub max_tasks: usize,
+    /// How much of the time the reclaimer works while others do, in percent, from 1 to 100.
+    pub reclaim_duty: u8,
 }
 
 /// What must be remembered of a volume's trees and tasks, and is on the volume as soon as that is possible.
@@ -45,33 +47,40 @@ pub(super) struct Lane {
     pub sweeping: Mutex<()>,
     pub ledger: Ledger,
     pub reclaimer: Reclaimer,
+    pub activity: Arc<Activity>,
     copies: Arc<Semaphore>,
-    destructions: Arc<Semaphore>,
     looks: Arc<Semaphore>,
 }
 
-/// What takes long, and so takes turns: each kind with its own, so that giving space back never queues behind what needs
-/// it.
+/// What takes long, and so takes turns: each kind with its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Long {
     /// Copying a tree.
     Copy,
-    /// Destroying one.
-    Destroy,
 }
 
 impl Lane {
     pub fn new(config: VolumeConfig, busy: impl Fn(Uuid) -> bool + Send + Sync + 'static) -> Self {
-        let VolumeConfig { volume, max_tasks } = config;
-        let turns = || Arc::new(Semaphore::new(max_tasks.clamp(1, Semaphore::MAX_PERMITS)));
-        let ledger = Ledger::default();
+        let VolumeConfig {
+            volume,
+            max_tasks,
+            reclaim_duty,
+        } = config;
+        let copies = Semaphore::new(max_tasks.clamp(1, Semaphore::MAX_PERMITS));
+        let (ledger, activity) = (Ledger::default(), Arc::<Activity>::default());
         Self {
-            reclaimer: Reclaimer::start(Arc::clone(&volume), ledger.clone(), busy),
+            reclaimer: Reclaimer::start(
+                Arc::clone(&volume),
+                ledger.clone(),
+                Arc::clone(&activity),
+                reclaim_duty,
+                busy,
+            ),
+            activity,
             volume,
             ledger,
             sweeping: Mutex::default(),
-            copies: turns(),
-            destructions: turns(),
+            copies: Arc::new(copies),
             looks: Arc::new(Semaphore::new(LOOKS)),
         }
     }
@@ -80,7 +89,6 @@ impl Lane {
     pub async fn turn(&self, long: Long) -> Option<OwnedSemaphorePermit> {
         let turns = match long {
             Long::Copy => &self.copies,
-            Long::Destroy => &self.destructions,
         };
         Arc::clone(turns).acquire_owned().await.ok()
     }

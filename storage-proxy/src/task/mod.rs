@@ -5,6 +5,7 @@
 //! it (`work`), step by step (`supervise`). Whether a wish to cancel or the publication came first is decided under one lock (`phase`). What has
 //! failed for good stays failed (`verdicts`), and who is older than the tree's epoch stays out of it (`fence`).
 
+mod activity;
 mod cancel;
 mod fence;
 mod lane;
@@ -23,6 +24,7 @@ mod work;
 pub use fence::{EnterError, Fences, Guard, OUTLIVES_ITS_TREE, PATIENCE, RaiseError, Stay};
 pub use lane::{LOOKS, VolumeConfig};
 pub use outcome::{Failure, FailureKind, Outcome};
+pub use reclaim::Pending;
 pub use registry::{Refused, Tasks};
 pub use running::{Attachment, End};
 pub use spec::{TaskSpec, Work};

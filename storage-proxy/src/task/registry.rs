@@ -14,14 +14,14 @@ use tokio::{sync::watch, time::timeout};
 use uuid::Uuid;
 
 use super::{
-    Attachment, End, Fences, RaiseError, TaskSpec, VolumeConfig,
+    Attachment, End, Fences, Pending, RaiseError, TaskSpec, VolumeConfig,
     lane::Lane,
     running::Running,
     slots::{Slot, Slots},
 };
 use crate::{
     faults::pass,
-    volume::{Fence, Volume, VolumeError},
+    volume::{Fence, OpenVolume, Volume, VolumeError},
 };
 
 /// Why a request about tasks is refused.
@@ -141,6 +141,33 @@ impl Tasks {
         look: impl FnOnce(&Volume) -> T + Send + 'static,
     ) -> Result<T, Refused> {
         self.0.lane(volume)?.look(look).await
+    }
+
+    /// As [`Tasks::look`], for somebody who waits: what nobody waits for stands back meanwhile.
+    ///
+    /// # Errors
+    /// As [`Tasks::look`].
+    pub async fn serve<T: Send + 'static>(
+        &self,
+        volume: &str,
+        work: impl FnOnce(&Volume) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        let lane = self.0.lane(volume)?;
+        let at_work = lane.activity.begin();
+        lane.look(move |volume| {
+            let _at_work = at_work;
+            work(volume)
+        })
+        .await
+    }
+
+    /// What waits in a volume's trash. Blocks.
+    ///
+    /// # Errors
+    /// [`Refused::VolumeUnknown`], [`Refused::Volume`].
+    pub fn pending(&self, volume: &OpenVolume) -> Result<Pending, Refused> {
+        let lane = self.0.lane(&volume.description().name)?;
+        Ok(lane.reclaimer.pending(volume)?)
     }
 
     /// Starts a task, or attaches to it if it runs, or tells how it ended. One that failed in a way that may pass is

@@ -1,7 +1,7 @@
 //! A task from its start to its end.
 //!
 //! What is quick is done at once: an empty tree, a look whether an earlier life has published, a tree's way into the
-//! trash. Only copying and destroying wait for a turn.
+//! trash. Only copying waits for a turn.
 
 use std::sync::Arc;
 
@@ -54,6 +54,7 @@ impl Inner {
             ledger: lane.ledger.clone(),
             long,
         };
+        let _at_work = lane.activity.begin();
         let mut next = stage(None);
         let done = loop {
             let turn = match next.long {

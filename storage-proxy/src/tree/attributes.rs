@@ -42,6 +42,7 @@ impl Default for AttributeCopier {
 
 impl AttributeCopier {
     /// Gives an open file or directory what `meta` says, and the extended attributes of `source`, if it is still there.
+    /// `owner` is whose it is, user and group, where that is known.
     ///
     /// # Errors
     /// [`Fault::Owner`], and those of the calls.
@@ -50,9 +51,12 @@ impl AttributeCopier {
         source: Option<BorrowedFd<'_>>,
         target: BorrowedFd<'_>,
         meta: &Meta,
+        owner: Option<(u32, u32)>,
     ) -> Result<(), Fault> {
-        let (uid, gid) = meta.owner();
-        fchown(target, Some(uid), Some(gid)).map_err(|errno| owner_refused(meta, errno))?;
+        if owner != Some((meta.uid, meta.gid)) {
+            let (uid, gid) = meta.owner();
+            fchown(target, Some(uid), Some(gid)).map_err(|errno| owner_refused(meta, errno))?;
+        }
         if let Some(source) = source {
             self.copy_xattrs(
                 |names| flistxattr(source, names),

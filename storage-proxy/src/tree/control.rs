@@ -1,6 +1,12 @@
 //! What a running piece of work shares with whoever watches it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use super::Fault;
 
@@ -17,9 +23,17 @@ pub struct Progress {
     pub bytes_total: u64,
 }
 
+/// Holds work up now and then, so that more urgent work comes first.
+pub trait Pace: fmt::Debug + Send + Sync {
+    /// Called before each step, by each thread of the work. May wait, but never for long: the wish to stop is heard
+    /// afterwards.
+    fn step(&self);
+}
+
 /// Counters and a stop flag, for one walk at a time.
 #[derive(Debug, Default)]
 pub struct Control {
+    pace: Option<Arc<dyn Pace>>,
     entries_done: AtomicU64,
     entries_total: AtomicU64,
     bytes_done: AtomicU64,
@@ -29,6 +43,15 @@ pub struct Control {
 }
 
 impl Control {
+    /// For work that goes at that pace.
+    #[must_use]
+    pub fn paced(pace: Arc<dyn Pace>) -> Self {
+        Self {
+            pace: Some(pace),
+            ..Self::default()
+        }
+    }
+
     /// Asks the work to stop; heard at the next entry or mebibyte.
     pub fn stop(&self) {
         self.stop.store(true, Relaxed);
@@ -44,6 +67,11 @@ impl Control {
     /// # Errors
     /// [`Fault::Cancelled`] once it was asked to stop.
     pub fn check(&self) -> Result<(), Fault> {
+        if let Some(pace) = &self.pace
+            && !self.stopped()
+        {
+            pace.step();
+        }
         if self.stopped() || self.halted.load(Relaxed) {
             Err(Fault::Cancelled)
         } else {

@@ -25,7 +25,7 @@ pub mod usage;
 pub mod walk;
 
 pub use clone::{Checkpoint, CloneTarget, Cloned, Moment, Ongoing, clone_tree};
-pub use control::{Control, Progress};
+pub use control::{Control, Pace, Progress};
 pub use error::{Fault, TreeError};
 pub use list::{Entry, Page};
 pub use meta::{FileKind, Meta};

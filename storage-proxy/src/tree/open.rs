@@ -131,12 +131,20 @@ pub fn reopen_regular(
     }
     // Not O_NOFOLLOW: the last component is the link to the handle's file. O_NONBLOCK: for leases.
     let flags = flags | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let file = match openat(
-        own_handles()?,
-        DecInt::from_fd(&handle),
-        flags,
+    let (links, link) = (own_handles()?, DecInt::from_fd(&handle));
+    // What is read for a copy must not look read: else each first copy would write to each file of the source. Only for
+    // the owner and root.
+    let quietly = openat(
+        links,
+        link.as_c_str(),
+        flags | OFlags::NOATIME,
         Mode::empty(),
-    ) {
+    );
+    let opened = match quietly {
+        Err(Errno::PERM) => openat(links, link.as_c_str(), flags, Mode::empty()),
+        done => done,
+    };
+    let file = match opened {
         // The link leads to the file even when that has no name left.
         Err(Errno::NOENT) => return Err(Fault::NoProc),
         opened => opened.map_err(looking("open"))?,

@@ -112,6 +112,10 @@ impl Visitor for Count {
 
     fn worker(&self) {}
 
+    fn shares_directories(&self) -> bool {
+        true
+    }
+
     fn enter(
         &self,
         (): &mut (),

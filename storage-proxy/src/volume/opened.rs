@@ -8,11 +8,8 @@ use std::{
 };
 
 use rustix::{
-    fs::{
-        AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, fstatvfs, ioctl_ficlone, open, openat,
-        statat, unlinkat,
-    },
-    io::{Errno, write},
+    fs::{AtFlags, CWD, Mode, OFlags, StatVfsMountFlags, fstatvfs, open, statat},
+    io::Errno,
 };
 use uuid::Uuid;
 
@@ -26,6 +23,7 @@ use super::{
     lock::{self, LockError},
 };
 use crate::{
+    backend::{Backend, probe},
     faults::at,
     tree::{
         Meta, RelativePath, TreeRoot,
@@ -66,7 +64,7 @@ pub struct OpenVolume {
     pub(super) staging: OwnedFd,
     pub(super) trash: OwnedFd,
     pub(super) journal: OwnedFd,
-    pub(super) reflink: bool,
+    pub(super) backend: Box<dyn Backend>,
     /// Whose new trees are.
     pub new_trees: NewTrees,
     identity: FileId,
@@ -157,7 +155,7 @@ impl OpenVolume {
             tree: directory(TREE)?,
             trash: directory(TRASH)?,
             journal,
-            reflink: !read_only && can_reflink(&staging),
+            backend: probe(staging.as_fd(), read_only),
             new_trees: NewTrees::default(),
             staging,
             description,
@@ -167,6 +165,12 @@ impl OpenVolume {
             lock,
             opening: OPENINGS.fetch_add(1, Ordering::Relaxed),
         })
+    }
+
+    /// Its filesystem's own ways with trees.
+    #[must_use]
+    pub fn backend(&self) -> &dyn Backend {
+        &*self.backend
     }
 
     /// What volume.json says.
@@ -251,22 +255,4 @@ fn describe(root: &OwnedFd, path: &Path) -> Result<Description, OpenError> {
 
 fn is_read_only(root: &OwnedFd) -> Result<bool, Errno> {
     Ok(fstatvfs(root)?.f_flag.contains(StatVfsMountFlags::RDONLY))
-}
-
-/// Tries it with two small files.
-fn can_reflink(staging: &OwnedFd) -> bool {
-    let names = [".reflink-probe-1", ".reflink-probe-2"];
-    let attempt = || -> Result<(), Errno> {
-        let flags =
-            OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let [from, to] = names.map(|name| openat(staging, name, flags, Mode::RUSR | Mode::WUSR));
-        let (from, to) = (from?, to?);
-        write(&from, &[1; 4096])?;
-        ioctl_ficlone(to, from)
-    };
-    let can = attempt().is_ok();
-    for name in names {
-        let _ = unlinkat(staging, name, AtFlags::empty());
-    }
-    can
 }

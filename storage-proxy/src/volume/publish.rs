@@ -17,7 +17,7 @@ use super::{
     error::on,
     layout::{STAGING, TRASH, TREE},
 };
-use crate::{faults::at, tree::open::open_directory};
+use crate::{backend::Backend, faults::at, tree::open::open_directory};
 
 /// In staging/<operation>/: the tree to be published.
 const STAGED_TREE: &str = "tree";
@@ -70,10 +70,12 @@ impl Staging {
     ///
     /// # Errors
     /// Those of the calls.
-    pub fn make_empty_tree(&self, new: &NewTrees) -> Result<(), VolumeError> {
-        let name = self.tree_name();
-        let made = mkdirat(&self.directory, &name, Mode::RWXU)
-            .and_then(|()| open_directory(&self.directory, &name));
+    pub fn make_empty_tree(
+        &self,
+        backend: &dyn Backend,
+        new: &NewTrees,
+    ) -> Result<(), VolumeError> {
+        let made = backend.create(self.directory(), &self.tree_name());
         made.and_then(|tree| {
             let owner = new.uid.map(Uid::from_raw);
             let group = new.gid.map(Gid::from_raw);

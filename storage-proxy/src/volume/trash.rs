@@ -23,9 +23,7 @@ use super::{
 };
 use crate::{
     faults::at,
-    tree::{
-        Control, Fault, TreeError, Workers, dirents::Dirents, open::open_directory, remove_tree,
-    },
+    tree::{Control, Fault, TreeError, Usage, Workers, dirents::Dirents, open::open_directory},
 };
 
 impl OpenVolume {
@@ -66,7 +64,7 @@ impl OpenVolume {
     /// The first fault and where.
     pub fn remove_staging(&self, operation: Uuid, control: &Control) -> Result<(), TreeError> {
         let name = CString::new(operation.to_string()).unwrap_or_default();
-        remove_tree(self.staging.as_fd(), &name, Workers::all_cores(), control)
+        self.backend.remove(self.staging.as_fd(), &name, control)
     }
 
     /// Destroys the trash of `operation`. Harmless to repeat.
@@ -92,7 +90,24 @@ impl OpenVolume {
     /// # Errors
     /// The first fault and where.
     pub fn destroy_trash(&self, name: &CStr, control: &Control) -> Result<(), TreeError> {
-        remove_tree(self.trash.as_fd(), name, Workers::all_cores(), control)
+        self.backend.remove(self.trash.as_fd(), name, control)
+    }
+
+    /// Counts what is under `name` in the trash, unless that is no directory, or one that is destroyed faster than it can
+    /// be counted.
+    ///
+    /// # Errors
+    /// The first fault and where.
+    pub fn count_trash(&self, name: &CStr, control: &Control) -> Result<Option<Usage>, TreeError> {
+        let Ok(tree) = open_directory(&self.trash, name) else {
+            return Ok(None);
+        };
+        if self.backend.removes_at_once(tree.as_fd()) {
+            return Ok(None);
+        }
+        self.backend
+            .usage(tree.as_fd(), Workers::ONE, control)
+            .map(Some)
     }
 
     /// Shows `visit` the names in the trash, until it answers false. It may destroy what it is shown.
@@ -144,9 +159,17 @@ impl OpenVolume {
                 Err(Errno::EXIST | Errno::NOTEMPTY) => number += 1,
                 // Another attempt was faster.
                 Err(Errno::NOENT) => {}
+                // Its owner has made it read-only, which keeps nobody from destroying it.
+                Err(Errno::ROFS) if self.make_movable(from, name).map_err(on(name, "open"))? => {}
                 Err(errno) => return Err(on(name, "rename")(errno)),
             }
         }
+    }
+
+    fn make_movable(&self, parent: BorrowedFd<'_>, name: &str) -> Result<bool, Errno> {
+        let name = CString::new(name).unwrap_or_default();
+        let tree = open_directory(parent, &name)?;
+        self.backend.make_movable(tree.as_fd())
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     oracle,
     proxy::{Proxy, set_up},
     scenario::{Kind, Scenario},
+    support::eventually,
 };
 
 /// The points that are on the way of a create, a clone and a purge, and of forgetting them.
@@ -98,7 +99,8 @@ async fn a_purge_needs_no_space_for_its_notes() {
         assert_eq!(scenario.run(&proxy).await.unwrap().failure, None);
         // The one that matters is written as soon as there is space again.
         let note = format!("v/journal/epochs/{}", scenario.vfolder);
-        assert!(proxy.dir.path().join(note).exists());
+        let note = proxy.dir.path().join(note);
+        eventually("the purge's fence is noted", || note.exists()).await;
         scenario.check(&proxy, error).await;
     }
 }

@@ -1,13 +1,15 @@
 //! The process is killed at each of its fault points, twice in a row: asked for again, everything ends as it should, and
 //! nothing is left.
 
-use std::os::unix::process::ExitStatusExt as _;
+use std::{env, os::unix::process::ExitStatusExt as _, path::Path};
 
 use rustix::process::Signal;
+use tempfile::TempDir;
 use vfolder_storage_proxy::faults::POINTS;
 
 use crate::{
-    proxy::{Proxy, set_up},
+    mounted::Mounted,
+    proxy::{Proxy, set_up_in},
     scenario::{Kind, Scenario},
 };
 
@@ -39,6 +41,9 @@ fn stories(point: &str) -> &'static [Kind] {
     }
 }
 
+/// Not where a tree is cloned and destroyed whole.
+const OF_A_WALK: &[&str] = &["clone.copying=kill@4", "remove.entry=kill@3"];
+
 /// Later passages that matter: of a clone, its totals in the journal; of a task that fails, its verdict.
 const AGAIN: &[(&str, Kind)] = &[
     ("journal.write=kill@2", Kind::Clone),
@@ -48,9 +53,12 @@ const AGAIN: &[(&str, Kind)] = &[
     ("remove.entry=kill@3", Kind::Purge),
 ];
 
-async fn dies(faults: &str, kind: Kind) {
-    let mut dir = set_up();
+async fn dies(faults: &str, kind: Kind, within: &Path, whole: bool) {
+    let mut dir = set_up_in(TempDir::new_in(within).unwrap());
     let scenario = Scenario::new(kind, dir.path().join("v"));
+    if !whole {
+        scenario.nest();
+    }
     let what = format!("{faults} in {kind:?}");
     for life in 0..2 {
         scenario.prepare();
@@ -74,14 +82,18 @@ async fn dies(faults: &str, kind: Kind) {
 }
 
 async fn dies_everywhere_in(kinds: &[Kind]) {
+    dies_everywhere_within(&env::temp_dir(), kinds, false).await;
+}
+
+async fn dies_everywhere_within(within: &Path, kinds: &[Kind], whole: bool) {
     for point in POINTS {
         for kind in stories(point).iter().filter(|kind| kinds.contains(kind)) {
-            dies(&format!("{point}=kill"), *kind).await;
+            dies(&format!("{point}=kill"), *kind, within, whole).await;
         }
     }
     for (faults, kind) in AGAIN {
-        if kinds.contains(kind) {
-            dies(faults, *kind).await;
+        if kinds.contains(kind) && !(whole && OF_A_WALK.contains(faults)) {
+            dies(faults, *kind, within, whole).await;
         }
     }
 }
@@ -120,4 +132,23 @@ async fn forgetting_survives_a_kill_at_each_point() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn opening_and_reclaiming_survive_a_kill_at_each_point() {
     dies_everywhere_in(&[Kind::Open, Kind::Reclaim]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subvolumes_survive_a_kill_at_each_point() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("btrfs");
+    if let Some(_mounted) = Mounted::image("btrfs", &path, 1 << 30) {
+        let kinds = [Kind::Create, Kind::Clone, Kind::Purge, Kind::Cancel];
+        dies_everywhere_within(&path, &kinds, true).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subvolumes_with_others_within_survive_a_kill_at_each_point() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("btrfs");
+    if let Some(_mounted) = Mounted::image("btrfs", &path, 1 << 30) {
+        dies_everywhere_within(&path, &[Kind::Clone, Kind::Purge], false).await;
+    }
 }

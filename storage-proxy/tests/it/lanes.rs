@@ -31,6 +31,7 @@ fn two_volumes(dir: &tempfile::TempDir, max_tasks: usize) -> Tasks {
         VolumeConfig {
             volume: Arc::new(volume),
             max_tasks,
+            reclaim_duty: 20,
         }
     };
     Tasks::new(vec![open("v"), open("w")])

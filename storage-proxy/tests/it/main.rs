@@ -8,6 +8,8 @@
     reason = "tests"
 )]
 
+mod backend;
+mod btrfs;
 mod clone;
 mod crash;
 mod deep;
@@ -24,17 +26,21 @@ mod lanes;
 mod late;
 mod list;
 mod mkdir;
+mod mounted;
 mod oracle;
 mod owner;
 mod proxy;
 mod public;
 mod racing;
+mod reclaim;
 mod remove;
 mod resume;
+mod resumed;
 mod rsync;
 mod scenario;
 mod service;
 mod stale_grant;
+mod suites;
 mod support;
 mod tasks;
 mod vanish;

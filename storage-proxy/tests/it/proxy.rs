@@ -36,12 +36,11 @@ pub struct Proxy {
 }
 
 pub fn set_up() -> TempDir {
-    set_up_in(&std::env::temp_dir())
+    set_up_in(tempfile::tempdir().unwrap())
 }
 
-/// A configuration and a volume, in a new directory of `parent`.
-pub fn set_up_in(parent: &Path) -> TempDir {
-    let dir = tempfile::tempdir_in(parent).unwrap();
+/// A configuration and a volume, in `dir`.
+pub fn set_up_in(dir: TempDir) -> TempDir {
     let path = dir.path().to_str().unwrap();
     fs::write(dir.path().join("secret"), SECRET).unwrap();
     let config = format!(

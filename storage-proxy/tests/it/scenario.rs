@@ -10,6 +10,7 @@ use std::{
 use tokio::time::{sleep, timeout};
 use tonic::Status;
 use uuid::Uuid;
+use vfolder_ioctl::btrfs::create_subvolume;
 use vfolder_proto::storage::{
     CancelTaskRequest, CloneTree, CreateTree, FenceTreeRequest, ForgetTaskRequest, PurgeTree,
     TaskOutcome, run_task_request::Task,
@@ -19,7 +20,11 @@ use vfolder_storage_proxy::{
     volume::tree_path,
 };
 
-use crate::{oracle, proxy::Proxy};
+use crate::{
+    oracle,
+    proxy::Proxy,
+    support::{c, directory},
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -86,11 +91,23 @@ impl Scenario {
 
     fn fill(&self, vfolder: Uuid) {
         let tree = self.tree(vfolder);
+        fs::create_dir_all(tree.parent().unwrap()).unwrap();
+        // Where trees are subvolumes, this one is.
+        let _ = create_subvolume(directory(tree.parent().unwrap()), &c(vfolder.to_string()));
         for directory in ["a/b", "c"] {
             fs::create_dir_all(tree.join(directory)).unwrap();
             fs::write(tree.join(directory).join("file"), directory).unwrap();
         }
         fs::hard_link(tree.join("c/file"), tree.join("link")).unwrap();
+    }
+
+    /// Where trees are subvolumes: puts another one into each.
+    pub fn nest(&self) {
+        for tree in [self.source, self.vfolder].map(|vfolder| self.tree(vfolder)) {
+            if tree.exists() && create_subvolume(directory(&tree), c"nested").is_ok() {
+                fs::write(tree.join("nested/file"), "nested").unwrap();
+            }
+        }
     }
 
     fn litter(&self, area: &str) {

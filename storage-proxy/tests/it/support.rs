@@ -11,11 +11,13 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
     time::SystemTime,
 };
 
 use rustix::fs::{Mode, OFlags, open};
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 use vfolder_storage_proxy::{
     task::{EnterError, Guard, Stay, TaskSpec, Tasks, VolumeConfig, Work},
@@ -47,6 +49,7 @@ pub fn clone(source: &Path, parent: &Path, name: &str, control: &Control) -> Res
         parent: target.as_fd(),
         name: &name,
         links: scratch.as_fd(),
+        root: None,
         resume: None,
         ongoing: &Ongoing::default(),
     };
@@ -107,6 +110,17 @@ impl Dice {
     }
 }
 
+/// Waits until it `is` so.
+pub async fn eventually(what: &str, is: impl Fn() -> bool) {
+    let waiting = async {
+        while !is() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = timeout(Duration::from_secs(20), waiting).await;
+    assert!(waited.is_ok(), "not in time: {what}");
+}
+
 /// A volume in a temporary directory, and its tasks.
 pub struct Rig {
     pub dir: TempDir,
@@ -132,6 +146,7 @@ impl Rig {
         let tasks = Tasks::new(vec![VolumeConfig {
             volume: Arc::clone(&volume),
             max_tasks: 2,
+            reclaim_duty: 20,
         }]);
         Self { dir, volume, tasks }
     }
@@ -185,6 +200,11 @@ impl Rig {
         let Self { dir, volume, tasks } = self;
         drop((volume, tasks));
         crate::tasks::reopened(dir).await
+    }
+
+    /// Waits until the reclaimer has destroyed what is in the trash.
+    pub async fn reclaimed(&self) {
+        eventually("the trash is empty", || self.count("trash") == 0).await;
     }
 
     /// How many entries one of the volume's directories has.

@@ -10,7 +10,7 @@ use vfolder_proto::storage::{FenceTreeRequest, TaskFailure};
 use vfolder_storage_proxy::volume::{Fence, Holder, OpenError, Volume, init, tree_path};
 
 use crate::{
-    full::Mounted,
+    mounted::Mounted,
     proxy::{Proxy, refused, set_up},
     scenario::{Kind, Scenario},
 };

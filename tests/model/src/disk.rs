@@ -42,10 +42,9 @@ impl World {
 
     fn cut_clones(&mut self, p: Protocol, source: u8, epoch: u8) {
         for (op, slot) in self.operations.iter().zip(&mut self.slots) {
-            if let Slot::Running { cut, stage } = slot
+            if let Slot::Running { cut, .. } = slot
                 && op.source == Some(source)
                 && op.source_epoch < epoch
-                && *stage != Stage::Destroying
                 && p.has(Piece::SourceCut)
             {
                 *cut = true;
@@ -180,7 +179,6 @@ impl World {
                 self.set_slot(operation, Slot::Ended(End::Done));
             }
             (Stage::Hiding, _) => {
-                next(Stage::Destroying);
                 self.disk.trash[o] = self.disk.trees[target].take().is_some();
                 if self
                     .writes
@@ -192,9 +190,7 @@ impl World {
                 if self.is_copied(op.target) {
                     self.blame("a tree is taken away while it is copied");
                 }
-            }
-            (Stage::Destroying, _) => {
-                self.disk.trash[o] = false;
+                // What is in the trash is nobody's but the reclaimer's.
                 self.set_slot(operation, Slot::Ended(End::Done));
             }
         }

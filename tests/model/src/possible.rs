@@ -105,10 +105,7 @@ impl Search {
             let can_fail = matches!(
                 w.slot(operation),
                 Slot::Running {
-                    stage: Stage::CopyingFirst
-                        | Stage::Publishing
-                        | Stage::Hiding
-                        | Stage::Destroying,
+                    stage: Stage::CopyingFirst | Stage::Publishing | Stage::Hiding,
                     ..
                 }
             );

@@ -113,7 +113,6 @@ pub enum Stage {
     Publishing,
     /// A purge's publication.
     Hiding,
-    Destroying,
 }
 
 /// What the storage-proxy's memory has of a task.

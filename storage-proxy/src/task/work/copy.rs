@@ -6,11 +6,10 @@ use uuid::Uuid;
 
 use super::{Interrupted, Job, Record, Step, checkpoints::Checkpoints, sync::sync};
 use crate::{
+    backend::Cloned,
     faults::pass,
     task::{Failure, FailureKind, Guard, Stay, lane::Long, spec::Totals},
-    tree::{
-        CloneTarget, Cloned, Control, Progress, TreeError, TreeRoot, Workers, clone_tree, usage,
-    },
+    tree::{CloneTarget, Control, Progress, TreeError, TreeRoot, Workers, usage},
     volume::{Fence, Staging, VolumeError},
 };
 
@@ -63,7 +62,7 @@ impl Job<'_> {
         held: &Guard,
     ) -> Result<(), Interrupted> {
         let copy = || {
-            let staging = self.copy(source)?;
+            let (staging, durable) = self.copy(source)?;
             self.at("clone.copied")?;
             let Progress {
                 entries_done: entries,
@@ -74,7 +73,9 @@ impl Job<'_> {
             // What the place needs is made durable together with the tree.
             let place = self.volume.prepare_place(vfolder)?;
             self.at("clone.placed")?;
-            sync(&staging, &self.task.control).map_err(|error| self.failed(error))?;
+            if !durable {
+                sync(&staging, &self.task.control).map_err(|error| self.failed(error))?;
+            }
             self.at("clone.synced")?;
             self.write_record(Some(Totals { entries, bytes }))?;
             self.at("clone.totalled")?;
@@ -98,7 +99,8 @@ impl Job<'_> {
         Ok(fences.enter(self.volume, source, Stay::Copying, epoch, control)?)
     }
 
-    fn copy(&self, source: Uuid) -> Result<Staging, Interrupted> {
+    /// Answers also whether the copy is durable already.
+    fn copy(&self, source: Uuid) -> Result<(Staging, bool), Interrupted> {
         let Some(tree) = self.volume.tree(source)? else {
             let message = format!("the vfolder {source} has no tree on this volume");
             return Err(Failure::lasting(FailureKind::SourceMissing, message).into());
@@ -119,6 +121,7 @@ impl Job<'_> {
             parent: staging.directory(),
             name: &name,
             links: staging.links(),
+            root: None,
             resume: resumed.then_some(&checkpoint),
             ongoing: &ongoing,
         };
@@ -126,19 +129,19 @@ impl Job<'_> {
         let cloned = self.copy_and_count(&tree, target);
         drop(checkpoints);
         let cloned = cloned.map_err(|error| self.interrupted(error))?;
-        if resumed {
+        if let (true, Some(walked)) = (resumed, cloned.walked) {
             let done = self.task.control.progress();
             tracing::info!(
                 operation = %self.operation,
-                kept_entries = cloned.kept_entries,
-                copied_entries = done.entries_done - cloned.kept_entries,
-                redone_entries = cloned.redone_entries,
-                kept_bytes = cloned.kept_bytes,
-                copied_bytes = done.bytes_done - cloned.kept_bytes,
+                kept_entries = walked.kept_entries,
+                copied_entries = done.entries_done - walked.kept_entries,
+                redone_entries = walked.redone_entries,
+                kept_bytes = walked.kept_bytes,
+                copied_bytes = done.bytes_done - walked.kept_bytes,
                 "clone resumed"
             );
         }
-        Ok(staging)
+        Ok((staging, cloned.durable))
     }
 
     fn copy_and_count(
@@ -162,7 +165,10 @@ impl Job<'_> {
             if let Err(error) = counting.spawn_scoped(scope, count) {
                 tracing::warn!(operation = %self.operation, %error, "no thread to count what is to be copied");
             }
-            let cloned = clone_tree(source.as_fd(), target, Workers::all_cores(), control);
+            let cloned = self
+                .volume
+                .backend()
+                .clone_tree(source.as_fd(), target, control);
             scan.stop();
             cloned
         })

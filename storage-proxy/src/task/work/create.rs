@@ -27,7 +27,7 @@ impl Job<'_> {
             self.clear_staging()?;
             let make = || {
                 let staging = self.volume.begin_staging(self.operation)?;
-                staging.make_empty_tree(&self.volume.new_trees)?;
+                staging.make_empty_tree(self.volume.backend(), &self.volume.new_trees)?;
                 self.at("create.staged")?;
                 let place = self.volume.prepare_place(vfolder)?;
                 self.at("create.placed")?;

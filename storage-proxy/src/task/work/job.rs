@@ -99,32 +99,38 @@ impl Job<'_> {
         left.tidy();
     }
 
-    /// Destroys what an earlier life of this task has left.
+    /// Destroys what an earlier life of this task has left: the task needs its space.
     pub(super) fn clear_staging(&self) -> Result<(), Interrupted> {
-        let cleanup = &self.task.cleanup;
-        match self.volume.clear_staging(self.operation, cleanup) {
-            Err(VolumeError::Tree(error)) => return Err(self.interrupted(error)),
-            cleared => cleared?,
-        };
+        self.trash_staging()?;
         // Also what an earlier attempt to clear has left.
         self.volume
-            .destroy_trash_of(self.operation, cleanup)
+            .destroy_trash_of(self.operation, &self.task.cleanup)
             .map_err(|error| self.interrupted(error))
     }
 
-    /// Before a failure is told of, its space is free again. A cancel does not wait for that, and a suspended task goes
-    /// on later.
+    /// Before a failure is told of, what was staged is out of the way, and its space about to come back. A suspended
+    /// task goes on later.
     pub(super) fn clean_up_after(&self, why: Interrupted) -> Interrupted {
         if !matches!(why, Interrupted::Failed(_)) {
             return why;
         }
-        match self.clear_staging() {
+        match self.trash_staging() {
             Ok(()) | Err(Interrupted::ArgumentsDiffer | Interrupted::FailedBefore(_)) => why,
             Err(stopped @ Interrupted::Stopped(_)) => stopped,
             Err(Interrupted::Failed(failure)) => {
-                tracing::warn!(operation = %self.operation, error = failure.message, "can't remove what the failed task left");
+                tracing::warn!(operation = %self.operation, error = failure.message, "can't clear away what the failed task left");
                 why
             }
+        }
+    }
+
+    fn trash_staging(&self) -> Result<(), Interrupted> {
+        match self
+            .volume
+            .clear_staging(self.operation, &self.task.cleanup)
+        {
+            Err(VolumeError::Tree(error)) => Err(self.interrupted(error)),
+            cleared => Ok(cleared.map(drop)?),
         }
     }
 

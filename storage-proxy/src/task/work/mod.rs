@@ -60,7 +60,7 @@ impl Job<'_> {
                 vfolder,
                 source_epoch,
             } => self.begin_clone(source, source_epoch, vfolder, record),
-            Work::Purge { vfolder } => self.begin_purge(vfolder),
+            Work::Purge { vfolder } => self.purge(vfolder),
         }
         .map_err(|why| self.clean_up_after(why))
     }
@@ -68,14 +68,15 @@ impl Job<'_> {
     /// Does what takes long, after [`Job::begin`] and with a turn.
     pub fn go_on(&self) -> Result<Step, Interrupted> {
         match self.task.spec.work {
-            Work::Create { vfolder } => self.create(vfolder),
+            Work::Create { vfolder } => self.create(vfolder).map(Step::Done),
             Work::Clone {
                 source,
                 vfolder,
                 source_epoch,
-            } => self.copy_and_publish(source, source_epoch, vfolder),
-            Work::Purge { vfolder } => self.destroy(vfolder),
+            } => self
+                .copy_and_publish(source, source_epoch, vfolder)
+                .map(Step::Done),
+            Work::Purge { vfolder } => self.purge(vfolder),
         }
-        .map(Step::Done)
     }
 }

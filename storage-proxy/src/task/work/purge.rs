@@ -1,17 +1,12 @@
-//! A tree's end.
+//! A tree's end: out of sight for good, by one rename. Its space comes back later (`reclaim`).
 
 use uuid::Uuid;
 
 use super::{Interrupted, Job, Record, Step};
-use crate::{
-    faults::pass,
-    task::{RaiseError, lane::Long, phase::Stop},
-    tree::Progress,
-    volume::Fence,
-};
+use crate::{faults::pass, task::RaiseError, tree::Progress, volume::Fence};
 
 impl Job<'_> {
-    pub(super) fn begin_purge(&self, vfolder: Uuid) -> Result<Step, Interrupted> {
+    pub(super) fn purge(&self, vfolder: Uuid) -> Result<Step, Interrupted> {
         self.at("purge.begin")?;
         if self.volume.tree(vfolder)?.is_none() {
             // Whoever is about to make it is waited for, and then it is there; the others are too late.
@@ -23,28 +18,13 @@ impl Job<'_> {
             self.at("purge.journalled")?;
             self.empty(vfolder)?;
             self.at("purge.fenced")?;
-            // Out of sight. Then the result is published, whatever remains to be destroyed.
             self.publish(|| {
                 self.volume.trash_tree(self.operation, vfolder)?;
                 Ok(())
             })?;
             pass("purge.hidden");
         }
-        Ok(Step::Long(Long::Destroy))
-    }
-
-    pub(super) fn destroy(&self, vfolder: Uuid) -> Result<Progress, Interrupted> {
-        self.volume
-            .destroy_trash_of(self.operation, &self.task.control)
-            .map_err(|error| match error.is_cancelled() {
-                // Nothing but the end of the process stops it now.
-                true => Interrupted::Stopped(Stop::Suspend),
-                false => error.into(),
-            })?;
-        pass("purge.destroyed");
-        // Perhaps there was no space for the note before.
-        self.empty(vfolder)?;
-        Ok(self.task.control.progress())
+        Ok(Step::Done(Progress::default()))
     }
 
     /// Takes the tree away from everybody else. On a full volume this is noted later (it is what makes space): until then

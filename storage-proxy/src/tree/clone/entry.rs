@@ -27,6 +27,9 @@ use crate::tree::{
 
 /// How often an entry may turn into another kind of file while it is looked at.
 const PATIENCE: usize = 16;
+/// From here on, threads share the files of one directory: copying one takes milliseconds.
+const LARGE: u64 = 16 << 20;
+
 /// Nobody but us until it is complete.
 const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
 
@@ -40,11 +43,30 @@ pub struct Copying<'a> {
     pub control: &'a Control,
 }
 
+/// A directory of the copy.
+#[derive(Clone, Copy, Debug)]
+pub struct Destination<'a> {
+    pub directory: BorrowedFd<'a>,
+    /// Whose the files are that we make in it, user and group, where that is known.
+    pub owner: Option<(u32, u32)>,
+}
+
+/// Whether what takes long is left to whichever thread is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PutOff {
+    /// Large files are.
+    Large,
+    /// Nothing is.
+    Nothing,
+}
+
 /// What became of an entry.
 #[derive(Debug)]
 pub enum Copied {
     /// It is done.
     Done,
+    /// Nothing yet: it takes long.
+    Long,
     /// It is done; something was there, from an earlier life, that could not be kept as it was.
     Redone,
     /// It was there already, from an earlier life, and is as it should be; this many bytes long.
@@ -63,13 +85,15 @@ pub struct EntryCopier {
 
 impl EntryCopier {
     /// Copies the entry `name` of `from` into `to`. `hint` is what the directory said that it is; what it really is is
-    /// decided on an open handle, and looked up again if a writer changed it in between.
+    /// decided on an open handle, and looked up again if a writer changed it in between. What would take long may be put
+    /// off.
     pub fn copy(
         &mut self,
         from: BorrowedFd<'_>,
-        to: BorrowedFd<'_>,
+        to: Destination<'_>,
         name: &CStr,
         mut hint: FileKind,
+        put_off: PutOff,
         job: &Copying<'_>,
     ) -> Result<Copied, Fault> {
         for _ in 0..PATIENCE {
@@ -78,7 +102,7 @@ impl EntryCopier {
                     .map(Copied::Directory)
                     .map_err(looking("open")),
                 FileKind::Unknown => Err(Fault::Changed),
-                kind => self.copy_file(from, to, name, kind, job),
+                kind => self.copy_file(from, to, name, kind, put_off, job),
             };
             match copied {
                 Err(Fault::Changed) => {
@@ -95,14 +119,15 @@ impl EntryCopier {
     fn copy_file(
         &mut self,
         from: BorrowedFd<'_>,
-        to: BorrowedFd<'_>,
+        to: Destination<'_>,
         name: &CStr,
         kind: FileKind,
+        put_off: PutOff,
         job: &Copying<'_>,
     ) -> Result<Copied, Fault> {
         let mut done = Copied::Done;
         if let Some(resume) = &job.resume {
-            match self.resume(resume, from, to, name, job)? {
+            match self.resume(resume, from, to.directory, name, job)? {
                 Resumed::Kept(bytes) => return Ok(Copied::Kept(bytes)),
                 Resumed::Completed => return Ok(Copied::Redone),
                 Resumed::Discarded => done = Copied::Redone,
@@ -110,35 +135,49 @@ impl EntryCopier {
             }
         }
         match kind {
-            FileKind::Regular => self.copy_regular(from, to, name, job),
-            _ => self.copy_special(from, to, name, kind, &job.links),
+            FileKind::Regular => {
+                if !self.copy_regular(from, to, name, put_off, job)? {
+                    return Ok(Copied::Long);
+                }
+            }
+            _ => self.copy_special(from, to.directory, name, kind, &job.links)?,
         }
-        .map(|()| done)
+        Ok(done)
     }
 
+    /// Answers false if it is put off.
     fn copy_regular(
         &mut self,
         from: BorrowedFd<'_>,
-        to: BorrowedFd<'_>,
+        to: Destination<'_>,
         name: &CStr,
+        put_off: PutOff,
         job: &Copying<'_>,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
+        let Destination {
+            directory: to,
+            owner,
+        } = to;
         let links = &job.links;
         let (source, meta) = open_regular(from, name, job.control)?;
+        if put_off == PutOff::Large && meta.size >= LARGE {
+            return Ok(false);
+        }
         let _turn = links.turn(&meta);
         if links.link_known(&meta, to, name)? {
-            return Ok(());
+            return Ok(true);
         }
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let target = match openat(to, name, flags, PRIVATE) {
-            Err(Errno::EXIST) => return Ok(()), // see `Links::link_known`
+            Err(Errno::EXIST) => return Ok(true), // see `Links::link_known`
             done => done.map_err(system("open"))?,
         };
         self.content.copy(&source, &target, &meta, job)?;
         self.attributes
-            .copy_open(Some(source.as_fd()), target.as_fd(), &meta)?;
-        links.remember(&meta, to, name)
+            .copy_open(Some(source.as_fd()), target.as_fd(), &meta, owner)?;
+        links.remember(&meta, to, name)?;
+        Ok(true)
     }
 
     fn copy_special(

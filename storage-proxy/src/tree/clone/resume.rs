@@ -104,7 +104,7 @@ impl EntryCopier {
             return Ok(false);
         }
         self.attributes
-            .copy_open(Some(source.as_fd()), copy.as_fd(), &meta)?;
+            .copy_open(Some(source.as_fd()), copy.as_fd(), &meta, None)?;
         Ok(true)
     }
 
@@ -120,7 +120,7 @@ impl EntryCopier {
         let copy = open_copy(to, name, OFlags::RDWR)?;
         self.content.go_on(&source, &copy, &meta, trusted, job)?;
         self.attributes
-            .copy_open(Some(source.as_fd()), copy.as_fd(), &meta)
+            .copy_open(Some(source.as_fd()), copy.as_fd(), &meta, None)
     }
 }
 

@@ -11,13 +11,14 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, fstat, mkdirat},
-    io::Errno,
+    fs::{Mode, fstat, fstatfs, mkdirat},
+    io::{Errno, fcntl_dupfd_cloexec},
+    process::{getegid, geteuid},
 };
 
 use super::{
     checkpoint::{Checkpoint, Ongoing, Resume},
-    entry::{Copied, Copying, EntryCopier},
+    entry::{Copied, Copying, Destination, EntryCopier, PutOff},
     links::Links,
     resume::{discard, remove_what_vanished, undress},
 };
@@ -41,6 +42,8 @@ pub struct CloneTarget<'a> {
     /// A directory on the same filesystem, for the names that hard-linked files have meanwhile. What is in it is removed.
     /// Empty after success. Open for reading.
     pub links: BorrowedFd<'a>,
+    /// The copy's root, open, where the caller has made it, in this life or an earlier one: `links` may be in it.
+    pub root: Option<BorrowedFd<'a>>,
     /// To go on with what an earlier attempt at the same copy has left, if anything: what is known of that.
     pub resume: Option<&'a Checkpoint>,
     /// Will tell how far the large files are.
@@ -79,6 +82,12 @@ pub fn clone_tree(
             ongoing: target.ongoing,
             control,
         },
+        put_off: match workers.get() {
+            1 => PutOff::Nothing,
+            _ => PutOff::Large,
+        },
+        shares_directories: shares_directories(target.parent),
+        us: (geteuid().as_raw(), getegid().as_raw()),
         kept_entries: AtomicU64::new(0),
         redone_entries: AtomicU64::new(0),
         kept_bytes: AtomicU64::new(0),
@@ -97,6 +106,10 @@ pub fn clone_tree(
 
 struct Clone<'a> {
     job: Copying<'a>,
+    put_off: PutOff,
+    shares_directories: bool,
+    /// Our effective user and group.
+    us: (u32, u32),
     kept_entries: AtomicU64,
     redone_entries: AtomicU64,
     kept_bytes: AtomicU64,
@@ -106,8 +119,19 @@ struct Clone<'a> {
 #[derive(Debug)]
 struct Target {
     place: Arc<Place>,
+    /// See [`Destination`].
+    owner: Option<(u32, u32)>,
     /// An earlier life has made it.
     resumed: bool,
+}
+
+impl Target {
+    fn destination<'a>(&self, open: &'a OwnedFd) -> Destination<'a> {
+        Destination {
+            directory: open.as_fd(),
+            owner: self.owner,
+        }
+    }
 }
 
 impl Clone<'_> {
@@ -118,14 +142,25 @@ impl Clone<'_> {
     ) -> Result<Entered<Target>, Fault> {
         let source = open_directory(source, c".").map_err(system("open"))?;
         let meta = describe(&source)?;
-        let Some((made, resumed)) = self.make(target.parent, target.name)? else {
-            return Err(Fault::Exists);
+        let (made, resumed) = match target.root {
+            Some(root) => {
+                if target.resume.is_some() {
+                    undress(root)?;
+                }
+                let root = fcntl_dupfd_cloexec(root, 0).map_err(system("dup"))?;
+                (root, target.resume.is_some())
+            }
+            None => self
+                .make(target.parent, target.name)?
+                .ok_or(Fault::Exists)?,
         };
+        let owner = self.owner_in(&describe(&made)?);
         Ok(Entered {
             directory: source,
             meta,
             data: Target {
                 place: Place::root(made).map_err(system("fstat"))?,
+                owner,
                 resumed,
             },
         })
@@ -153,9 +188,17 @@ impl Clone<'_> {
         Ok(Some((made, false)))
     }
 
+    /// Whose the files will be that we make in a directory of the copy. They are ours, and their group is ours or the
+    /// directory's (mount(8), bsdgroups): so it is known where the directory was made ours in both.
+    fn owner_in(&self, directory: &Meta) -> Option<(u32, u32)> {
+        let owner = (directory.uid, directory.gid);
+        (owner == self.us).then_some(owner)
+    }
+
     fn done(&self, copied: Copied) -> Found {
         match copied {
             Copied::Directory(_) => return Found::Directory,
+            Copied::Long => return Found::Long,
             Copied::Done => {}
             Copied::Redone => {
                 self.redone_entries.fetch_add(1, Relaxed);
@@ -179,6 +222,10 @@ impl Visitor for Clone<'_> {
         EntryCopier::default()
     }
 
+    fn shares_directories(&self) -> bool {
+        self.shares_directories
+    }
+
     /// Makes the copy of the directory `name` and goes into both.
     fn enter(
         &self,
@@ -188,9 +235,10 @@ impl Visitor for Clone<'_> {
         name: &CStr,
     ) -> Result<Option<Entered<Target>>, Fault> {
         at("clone.copying").map_err(system("write"))?;
-        let to = parent.data.place.open()?;
+        let open = parent.data.place.open()?;
+        let to = parent.data.destination(&open);
         let hint = FileKind::Directory;
-        let source = match copier.copy(handle, to.as_fd(), name, hint, &self.job)? {
+        let source = match copier.copy(handle, to, name, hint, self.put_off, &self.job)? {
             Copied::Directory(source) => source,
             copied => {
                 self.done(copied);
@@ -199,15 +247,16 @@ impl Visitor for Clone<'_> {
         };
         let meta = describe(&source)?;
         // A directory that a writer changes may show a name twice.
-        let Some((made, resumed)) = self.make(to.as_fd(), name)? else {
+        let Some((made, resumed)) = self.make(to.directory, name)? else {
             return Ok(None);
         };
-        let id = describe(&made)?.id;
+        let made_meta = describe(&made)?;
         Ok(Some(Entered {
             directory: source,
             meta,
             data: Target {
-                place: parent.data.place.child(name, id, made),
+                place: parent.data.place.child(name, made_meta.id, made),
+                owner: self.owner_in(&made_meta),
                 resumed,
             },
         }))
@@ -222,9 +271,28 @@ impl Visitor for Clone<'_> {
         hint: FileKind,
     ) -> Result<Found, Fault> {
         at("clone.copying").map_err(system("write"))?;
-        let to = dir.data.place.open()?;
-        let copied = copier.copy(handle, to.as_fd(), name, hint, &self.job)?;
+        let open = dir.data.place.open()?;
+        let to = dir.data.destination(&open);
+        let copied = copier.copy(handle, to, name, hint, self.put_off, &self.job)?;
         Ok(self.done(copied))
+    }
+
+    fn late(
+        &self,
+        copier: &mut EntryCopier,
+        dir: &Dir<Target>,
+        handle: BorrowedFd<'_>,
+        name: &CStr,
+    ) -> Result<(), Fault> {
+        let open = dir.data.place.open()?;
+        let to = dir.data.destination(&open);
+        let hint = FileKind::Regular;
+        let copied = copier.copy(handle, to, name, hint, PutOff::Nothing, &self.job)?;
+        if self.done(copied) == Found::Done {
+            return Ok(());
+        }
+        // A writer has put a directory in its place since.
+        Err(Fault::Changed)
     }
 
     /// Nothing will be made in the directory any more: it gets its owner, mode and times.
@@ -243,13 +311,26 @@ impl Visitor for Clone<'_> {
         }
         copier
             .attributes
-            .copy_open(source, target.as_fd(), &dir.meta)?;
+            .copy_open(source, target.as_fd(), &dir.meta, None)?;
         if dir.data.resumed {
             self.kept_entries.fetch_add(1, Relaxed);
         }
         self.job.control.entry_done();
         Ok(Leave::Done)
     }
+}
+
+/// Threads that make files in one directory wait for each other while they are made, and not while those are filled. On
+/// XFS, where the waiting was measured to cost more than it brings, they don't share one.
+fn shares_directories(on: BorrowedFd<'_>) -> bool {
+    /// linux/magic.h
+    const XFS_SUPER_MAGIC: u64 = 0x5846_5342;
+    #[allow(
+        clippy::cast_sign_loss,
+        clippy::unnecessary_cast,
+        reason = "the type differs between architectures"
+    )]
+    fstatfs(on).is_ok_and(|filesystem| filesystem.f_type as u64 != XFS_SUPER_MAGIC)
 }
 
 fn describe(directory: &OwnedFd) -> Result<Meta, Fault> {

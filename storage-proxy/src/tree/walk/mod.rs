@@ -1,9 +1,11 @@
 //! The way through a tree, for any number of threads: clone, remove, count and digest differ only in what they do on it.
 //!
-//! The unit of work is a directory: threads that share one only wait for each other. What is to be done is a stack, so
+//! The unit of work is a directory: threads that change one and the same mostly wait for each other. (Where they don't, an
+//! idle one is given a batch of the entries of a wide directory.) What is to be done is a stack, so
 //! that the walk goes deep before it goes wide, and what waits stays small: of each directory on the way down at most
-//! the subdirectories in one batch of its entries ([`super::dirents`]), however many it has. A directory is left when
-//! all in it is done, by whichever thread was last.
+//! the subdirectories in one batch of its entries ([`super::dirents`]), however many it has. What takes long in a
+//! directory is put on the stack like a subdirectory. A directory is left when all in it is done, by whichever thread
+//! was last.
 //!
 //! `place` knows where a directory is and keeps a bounded number of them open, `queue` is the stack, `step` does the
 //! work of one thread.
@@ -28,7 +30,7 @@ use self::{
 };
 use super::{Control, Fault, FileKind, Meta, TreeError, error::system};
 
-/// What is done on the way. Called by several threads at once, but for one directory's entries by one at a time.
+/// What is done on the way. Called by several threads at once, also for the entries of one directory.
 ///
 /// [`Fault::Gone`] from any of these means that a writer was faster: what it is about is passed over.
 pub trait Visitor: Sync {
@@ -39,6 +41,11 @@ pub trait Visitor: Sync {
 
     /// For one more thread.
     fn worker(&self) -> Self::Worker;
+
+    /// Whether several threads at once do better than one in a directory with thousands of entries.
+    fn shares_directories(&self) -> bool {
+        false
+    }
 
     /// Opens the directory `name` of `parent`, which is open as `handle`; nothing, if there is nothing to be done in it.
     ///
@@ -66,6 +73,21 @@ pub trait Visitor: Sync {
         hint: FileKind,
     ) -> Result<Found, Fault>;
 
+    /// Does what takes long with the entry `name` of `dir`. Several threads may be at it in one directory.
+    ///
+    /// # Errors
+    /// End the whole walk.
+    fn late(
+        &self,
+        worker: &mut Self::Worker,
+        dir: &Dir<Self::Data>,
+        handle: BorrowedFd<'_>,
+        name: &CStr,
+    ) -> Result<(), Fault> {
+        let _ = (worker, dir, handle, name);
+        Ok(())
+    }
+
     /// All in `dir` is done, and in what is below it.
     ///
     /// # Errors
@@ -91,6 +113,8 @@ pub enum Found {
     Done,
     /// It is a directory, to be entered later.
     Directory,
+    /// It takes long: to be done by [`Visitor::late`], by any thread.
+    Long,
 }
 
 /// Whether a directory is done.

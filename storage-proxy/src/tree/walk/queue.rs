@@ -8,13 +8,20 @@ use std::{
 };
 
 use super::Dir;
-use crate::tree::TreeError;
+use crate::tree::{FileKind, TreeError};
 
 /// Something to be done.
 #[derive(Debug)]
 pub(super) enum Job<D> {
     /// Go into the directory `name` of `parent`.
     Enter { parent: Arc<Dir<D>>, name: CString },
+    /// Do what takes long with the entry `name` of `parent`.
+    Late { parent: Arc<Dir<D>>, name: CString },
+    /// Do what is to be done with these entries of `parent`.
+    Entries {
+        parent: Arc<Dir<D>>,
+        entries: Vec<(CString, FileKind)>,
+    },
     /// Read on in `dir`, from `position`, for lseek(2), or from where its handle stands.
     Read {
         dir: Arc<Dir<D>>,
@@ -57,6 +64,11 @@ impl<D> Queue<D> {
         if state.waiting > 0 {
             self.news.notify_all();
         }
+    }
+
+    /// Whether a thread has nothing to do.
+    pub fn someone_waits(&self) -> bool {
+        self.lock().waiting > 0
     }
 
     /// Takes what is on top, and waits for it if need be; nothing once the walk has ended.

@@ -22,7 +22,8 @@ pub(super) struct Thread<'a, V: Visitor> {
     queue: &'a Queue<V::Data>,
     control: &'a Control,
     worker: V::Worker,
-    dirents: Dirents,
+    /// Nothing while it is in use.
+    dirents: Option<Dirents>,
 }
 
 /// What to do next without asking the queue: nothing, if the thread is free.
@@ -35,7 +36,7 @@ impl<'a, V: Visitor> Thread<'a, V> {
             queue,
             control,
             worker: visitor.worker(),
-            dirents: Dirents::default(),
+            dirents: None,
         }
     }
 
@@ -46,6 +47,8 @@ impl<'a, V: Visitor> Thread<'a, V> {
         while let Some(job) = own.take().or_else(|| self.queue.pop()) {
             let done = match job {
                 Job::Enter { parent, name } => self.enter(parent, name),
+                Job::Late { parent, name } => self.late(parent, &name),
+                Job::Entries { parent, entries } => self.entries(parent, entries),
                 Job::Read { dir, position } => self.read(dir, position),
             };
             match done {
@@ -87,6 +90,21 @@ impl<'a, V: Visitor> Thread<'a, V> {
         }
     }
 
+    fn late(&mut self, parent: Arc<Dir<V::Data>>, name: &CStr) -> Next<V::Data> {
+        let done = self
+            .control
+            .check()
+            .and_then(|()| parent.place.open())
+            .and_then(|handle| {
+                let handle = handle.as_fd();
+                self.visitor.late(&mut self.worker, &parent, handle, name)
+            });
+        match done {
+            Ok(()) | Err(Fault::Gone) => self.settle(parent),
+            Err(fault) => Err(located(&parent, fault, name)),
+        }
+    }
+
     /// Reads until there are subdirectories to go into, or to the end.
     fn read(&mut self, dir: Arc<Dir<V::Data>>, position: Option<u64>) -> Next<V::Data> {
         let handle = match dir.place.open() {
@@ -106,12 +124,18 @@ impl<'a, V: Visitor> Thread<'a, V> {
                 .map_err(system("lseek"))
                 .map_err(|fault| located(&dir, fault, c""))?;
         }
+        let shares = self.visitor.shares_directories();
         loop {
             let mut below = Vec::new();
             let read = self.read_batch(&dir, &handle, &mut below);
-            let position = read.map_err(|(fault, name)| located(&dir, fault, &name))?;
+            let mut position = read.map_err(|(fault, name)| located(&dir, fault, &name))?;
             if let Some(first) = below.pop() {
-                return Ok(Some(self.put_off(dir, position, below, first)));
+                self.put_off(dir, position, below);
+                return Ok(Some(first));
+            }
+            if position.is_some() && shares && self.queue.someone_waits() {
+                let shared = self.share_batch(&dir, &handle);
+                position = shared.map_err(|(fault, name)| located(&dir, fault, &name))?;
             }
             if position.is_none() {
                 return self.settle(dir);
@@ -119,61 +143,109 @@ impl<'a, V: Visitor> Thread<'a, V> {
         }
     }
 
+    /// Leaves the next batch to whoever waits.
+    fn share_batch(
+        &mut self,
+        dir: &Arc<Dir<V::Data>>,
+        handle: &OwnedFd,
+    ) -> Result<Option<u64>, (Fault, CString)> {
+        let mut entries = Vec::new();
+        let dirents = self.dirents.get_or_insert_default();
+        let position = dirents.batch(handle.as_fd(), |name, kind| {
+            entries.push((name.to_owned(), kind));
+            Ok(())
+        })?;
+        dir.awaits(1);
+        self.queue.push([Job::Entries {
+            parent: Arc::clone(dir),
+            entries,
+        }]);
+        Ok(position)
+    }
+
+    fn entries(
+        &mut self,
+        dir: Arc<Dir<V::Data>>,
+        entries: Vec<(CString, FileKind)>,
+    ) -> Next<V::Data> {
+        let handle = match dir.place.open() {
+            Ok(handle) => handle,
+            Err(Fault::Gone) => return self.settle(dir),
+            Err(fault) => return Err(located(&dir, fault, c"")),
+        };
+        let mut below = Vec::new();
+        for (name, kind) in entries {
+            self.control
+                .check()
+                .and_then(|()| self.look(&dir, &handle, &name, kind, &mut below))
+                .map_err(|fault| located(&dir, fault, &name))?;
+        }
+        match below.pop() {
+            Some(first) => {
+                self.put_off(dir, None, below);
+                Ok(Some(first))
+            }
+            None => self.settle(dir),
+        }
+    }
+
     fn read_batch(
         &mut self,
         dir: &Arc<Dir<V::Data>>,
         handle: &OwnedFd,
-        below: &mut Vec<CString>,
+        below: &mut Vec<Job<V::Data>>,
     ) -> Result<Option<u64>, (Fault, CString)> {
-        let Self {
-            visitor,
-            control,
-            worker,
-            dirents,
-            ..
-        } = self;
-        control
+        self.control
             .check()
             .map_err(|fault| (fault, CString::default()))?;
-        dirents.batch(handle.as_fd(), |name, kind| {
-            control.check()?;
-            let found = match kind {
-                FileKind::Directory => Ok(Found::Directory),
-                _ => visitor.entry(worker, dir, handle.as_fd(), name, kind),
-            };
-            match found {
-                Ok(Found::Directory) => below.push(name.to_owned()),
-                Ok(Found::Done) | Err(Fault::Gone) => {}
-                Err(fault) => return Err(fault),
-            }
-            Ok(())
-        })
+        // Out of the way of what looks at the entries.
+        let mut dirents = self.dirents.take().unwrap_or_default();
+        let read = dirents.batch(handle.as_fd(), |name, kind| {
+            self.control.check()?;
+            self.look(dir, handle, name, kind, below)
+        });
+        self.dirents = Some(dirents);
+        read
     }
 
-    /// The subdirectories before the rest of the directory; the first of them at once.
-    fn put_off(
-        &self,
-        dir: Arc<Dir<V::Data>>,
-        position: Option<u64>,
-        below: Vec<CString>,
-        first: CString,
-    ) -> Job<V::Data> {
-        // What was being read is either put off, or makes place for `first`.
-        dir.awaits(below.len() + usize::from(position.is_some()));
-        let rest = position.map(|_| Job::Read {
-            dir: Arc::clone(&dir),
-            position,
-        });
-        let enter = |name| Job::Enter {
-            parent: Arc::clone(&dir),
-            name,
+    fn look(
+        &mut self,
+        dir: &Arc<Dir<V::Data>>,
+        handle: &OwnedFd,
+        name: &CStr,
+        kind: FileKind,
+        below: &mut Vec<Job<V::Data>>,
+    ) -> Result<(), Fault> {
+        let found = match kind {
+            FileKind::Directory => Ok(Found::Directory),
+            _ => {
+                let handle = handle.as_fd();
+                self.visitor
+                    .entry(&mut self.worker, dir, handle, name, kind)
+            }
         };
-        self.queue
-            .push(rest.into_iter().chain(below.into_iter().map(enter)));
-        Job::Enter {
-            parent: dir,
-            name: first,
+        let parent = || Arc::clone(dir);
+        match found {
+            Ok(Found::Directory) => below.push(Job::Enter {
+                parent: parent(),
+                name: name.to_owned(),
+            }),
+            Ok(Found::Long) => below.push(Job::Late {
+                parent: parent(),
+                name: name.to_owned(),
+            }),
+            Ok(Found::Done) | Err(Fault::Gone) => {}
+            Err(fault) => return Err(fault),
         }
+        Ok(())
+    }
+
+    /// What is below comes before the rest of the directory; one job of that is the caller's.
+    fn put_off(&self, dir: Arc<Dir<V::Data>>, position: Option<u64>, below: Vec<Job<V::Data>>) {
+        // What was being read is either put off, or makes place for the caller's job.
+        dir.awaits(below.len() + usize::from(position.is_some()));
+        let rest = position.map(|_| Job::Read { dir, position });
+        self.queue.push(rest.into_iter().chain(below));
     }
 
     /// One thing less to wait for in `dir`. If it was the last, the directory is left, and so on upwards.

@@ -7,6 +7,7 @@ mod source;
 
 use std::{env, fs, path::Path};
 
+use tempfile::TempDir;
 use vfolder_images::Filesystem;
 
 use self::{snapshot::Snapshot, source::Source};
@@ -34,7 +35,7 @@ async fn killed_and_resumed(filesystem: Filesystem, files: usize, kills: u64) {
     };
     let seed = seed();
     let mut dice = Dice(seed);
-    let mut dir = set_up_in(disk.path());
+    let mut dir = set_up_in(TempDir::new_in(disk.path()).unwrap());
     let scenario = Scenario::new(Kind::Clone, dir.path().join("v"));
     let source = Source::fill(&scenario.tree(scenario.source), files, &mut dice);
     // Written in all when it dies. The last moments are left out: the clone must not be faster than us.

@@ -1,0 +1,120 @@
+//! Any filesystem: directories, and the tree engine.
+
+use std::{
+    ffi::CStr,
+    os::fd::{BorrowedFd, OwnedFd},
+};
+
+use rustix::{
+    fs::{AtFlags, Mode, OFlags, ioctl_ficlone, mkdirat, openat, unlinkat},
+    io::{Errno, Result as IoResult, write},
+};
+
+use super::{Backend, Capabilities, Cloned, Filesystem, Method};
+use crate::tree::{
+    CloneTarget, Control, TreeError, Usage, Workers, clone_tree, open::open_directory, remove_tree,
+    usage,
+};
+
+/// What works everywhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain {
+    capabilities: Capabilities,
+}
+
+impl Plain {
+    /// Tries in `staging` whether files can share their blocks.
+    #[must_use]
+    pub fn probe(staging: BorrowedFd<'_>, filesystem: Filesystem) -> Self {
+        let mut plain = Self::without_trying(filesystem);
+        if can_reflink(staging) {
+            plain.capabilities.method = Method::Reflink;
+        }
+        plain
+    }
+
+    pub(super) fn without_trying(filesystem: Filesystem) -> Self {
+        // Measured on 100,000 small files: a second thread halves the time of a clone everywhere, and that of a removal
+        // on ext4. On btrfs it makes a removal slower (3.1 s became 3.5 s), on XFS the removal waits for the log.
+        let remove_workers = match filesystem.is_btrfs() || filesystem.is_xfs() {
+            true => Workers::ONE,
+            false => Workers::all_cores(),
+        };
+        Self {
+            capabilities: Capabilities {
+                method: Method::Copy,
+                clone_workers: Workers::all_cores(),
+                remove_workers,
+                quota: false,
+            },
+        }
+    }
+}
+
+impl Backend for Plain {
+    fn name(&self) -> &'static str {
+        "plain"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn create(&self, parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+        mkdirat(parent, name, Mode::RWXU)?;
+        open_directory(parent, name)
+    }
+
+    fn clone_tree(
+        &self,
+        source: BorrowedFd<'_>,
+        target: CloneTarget<'_>,
+        control: &Control,
+    ) -> Result<Cloned, TreeError> {
+        let walked = clone_tree(source, target, self.capabilities.clone_workers, control)?;
+        Ok(Cloned {
+            durable: false,
+            walked: Some(walked),
+        })
+    }
+
+    fn remove(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &CStr,
+        control: &Control,
+    ) -> Result<(), TreeError> {
+        remove_tree(parent, name, self.capabilities.remove_workers, control)
+    }
+
+    fn removes_at_once(&self, _tree: BorrowedFd<'_>) -> bool {
+        false
+    }
+
+    fn usage(
+        &self,
+        root: BorrowedFd<'_>,
+        workers: Workers,
+        control: &Control,
+    ) -> Result<Usage, TreeError> {
+        usage(root, workers, control)
+    }
+}
+
+/// Tries it with two small files.
+fn can_reflink(staging: BorrowedFd<'_>) -> bool {
+    let names = [".reflink-probe-1", ".reflink-probe-2"];
+    let attempt = || -> IoResult<()> {
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let [from, to] = names.map(|name| openat(staging, name, flags, Mode::RUSR | Mode::WUSR));
+        let (from, to) = (from?, to?);
+        write(&from, &[1; 4096])?;
+        ioctl_ficlone(to, from)
+    };
+    let can = attempt().is_ok();
+    for name in names {
+        let _ = unlinkat(staging, name, AtFlags::empty());
+    }
+    can
+}
