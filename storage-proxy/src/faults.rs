@@ -15,13 +15,15 @@ pub const POINTS: &[&str] = &[
     "create.placed",
     "create.published",
     // Cloning: before anything; after its journal, the fence of its source, the staging directory; before each entry;
-    // after the last, the place for the tree, the sync of all that, its totals in the journal, its rename.
+    // after the last, the copy's digest, the place for the tree, the sync of all that, its totals in the journal, its
+    // rename.
     "clone.begin",
     "clone.journalled",
     "clone.fenced",
     "clone.staged",
     "clone.copying",
     "clone.copied",
+    "clone.digested",
     "clone.placed",
     "clone.synced",
     "clone.totalled",

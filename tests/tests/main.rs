@@ -31,6 +31,7 @@ mod permissions;
 mod queue;
 mod races;
 mod raw;
+mod receipts;
 mod requests;
 mod schema;
 mod staged;

@@ -67,6 +67,7 @@ async fn a_repeated_clone_answers_with_the_same_operation(engine: Engine) {
         vfolder: named("copy"),
         request_id: Uuid::new_v4().to_string(),
         validate_only: false,
+        receipt: false,
     };
     let mut vfolders = alice.vfolders.clone();
     let first = vfolders
@@ -150,6 +151,7 @@ async fn a_request_that_comes_many_times_at_once_is_carried_out_once(engine: Eng
         vfolder: named("copy"),
         request_id: Uuid::new_v4().to_string(),
         validate_only: false,
+        receipt: false,
     };
     let begun = join_all((0..AT_ONCE).map(|_| {
         let mut vfolders = alice.vfolders.clone();
@@ -175,6 +177,7 @@ async fn a_repeated_clone_is_answered_whatever_the_source_is_by_then(engine: Eng
         vfolder: named("copy"),
         request_id: Uuid::new_v4().to_string(),
         validate_only: false,
+        receipt: false,
     };
     let mut vfolders = alice.vfolders.clone();
     let first = vfolders
@@ -210,6 +213,7 @@ async fn a_request_that_failed_may_be_repeated(engine: Engine) {
         vfolder: named("copy"),
         request_id: Uuid::new_v4().to_string(),
         validate_only: false,
+        receipt: false,
     };
     let mut vfolders = alice.vfolders.clone();
     let first = vfolders

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use vfolder_proto::v1::{self, owner::Owner as WireOwner};
+use vfolder_proto::{
+    storage::StorageCloneMethod,
+    v1::{self, owner::Owner as WireOwner},
+};
 
 use crate::{
     model::{Access, Kind, Owner, Permission, State, Status},
@@ -45,6 +48,12 @@ pub fn vfolder(shown: &Shown) -> v1::VFolder {
             .map(|id| operations::name(*id))
             .collect(),
         epoch: row.epoch,
+        receipt: row.digest_time.map(|at| v1::TreeReceipt {
+            digest: row.digest.clone(),
+            files: row.digest_files,
+            bytes: row.digest_bytes,
+            time: Some(time(at)),
+        }),
     }
 }
 
@@ -95,6 +104,17 @@ pub const fn access(access: Access) -> v1::VFolderAccess {
         Access::Deletable => v1::VFolderAccess::Deletable,
         Access::Restorable => v1::VFolderAccess::Restorable,
         Access::Purgable => v1::VFolderAccess::Purgable,
+    }
+}
+
+/// How a clone is made.
+#[must_use]
+pub const fn clone_method(method: StorageCloneMethod) -> v1::CloneMethod {
+    match method {
+        StorageCloneMethod::Unspecified => v1::CloneMethod::Unspecified,
+        StorageCloneMethod::Snapshot => v1::CloneMethod::Snapshot,
+        StorageCloneMethod::Reflink => v1::CloneMethod::Reflink,
+        StorageCloneMethod::Copy => v1::CloneMethod::Copy,
     }
 }
 
@@ -156,6 +176,7 @@ pub fn metadata(
             Kind::Create => v1::OperationKind::Create,
             Kind::Clone => v1::OperationKind::Clone,
             Kind::Purge => v1::OperationKind::Purge,
+            Kind::Verify => v1::OperationKind::Verify,
         }
         .into(),
         state: match op.state {
@@ -186,7 +207,19 @@ pub fn metadata(
         },
         estimate: None,
         queue_place: queue_place.unwrap_or_default(),
+        receipt: receipt(op),
     }
+}
+
+/// What an operation found its tree to be.
+#[must_use]
+pub fn receipt(op: &Operation) -> Option<v1::TreeReceipt> {
+    (!op.digest.is_empty()).then(|| v1::TreeReceipt {
+        digest: op.digest.clone(),
+        files: op.files_done,
+        bytes: op.bytes_done,
+        time: op.end_time.map(time),
+    })
 }
 
 fn progress(op: &Operation) -> v1::OperationProgress {

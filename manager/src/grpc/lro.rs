@@ -4,6 +4,7 @@ use tonic::Code;
 use vfolder_common::error::{Reason, Refusal};
 use vfolder_proto::{
     google::{longrunning, rpc},
+    storage::CloneEstimate,
     v1,
 };
 
@@ -66,11 +67,19 @@ async fn placed(
 pub fn dry(op: &Operation, estimate: Estimate) -> longrunning::Operation {
     let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let mut metadata = convert::metadata(op, true, None);
+    let clone = match op.kind {
+        Kind::Clone => estimate.usage.clone.unwrap_or_default(),
+        _ => CloneEstimate::default(),
+    };
     metadata.estimate = Some(v1::OperationEstimate {
         files: signed(estimate.usage.entries),
         bytes: signed(estimate.usage.bytes),
         available_bytes: signed(estimate.available),
-        fits: op.kind == Kind::Purge || estimate.usage.disk_bytes <= estimate.available,
+        fits: op.kind == Kind::Purge || estimate.fits(),
+        available_files: signed(estimate.available_files.unwrap_or_default()),
+        method: convert::clone_method(clone.method()).into(),
+        disk_bytes: signed(clone.disk_bytes),
+        duration: clone.duration,
     });
     longrunning::Operation {
         name: String::new(),
@@ -98,6 +107,13 @@ fn response(op: &Operation, target: Option<&list::Shown>) -> prost_types::Any {
         (Kind::Create | Kind::Clone, None) => any(&v1::VFolder::default()),
         (Kind::Purge, _) => any(&v1::PurgeVFolderResult {
             vfolder_id: op.vfolder_id.to_string(),
+        }),
+        (Kind::Verify, _) => any(&v1::VerifyVFolderResult {
+            vfolder_id: op.vfolder_id.to_string(),
+            receipt: convert::receipt(op),
+            expected_digest: op.expected_digest.clone(),
+            matches: op.digest == op.expected_digest,
+            may_have_changed: op.may_have_changed,
         }),
     }
 }

@@ -13,7 +13,8 @@ use vfolder_proto::{
         ListVFoldersRequest, ListVFoldersResponse, PurgeVFolderRequest, ResetStatusRequest,
         ResetStatusResponse, RestoreVFolderRequest, UpdateVFolderRequest, VFolder,
         VFolderServiceWatchRequest, VFolderServiceWatchResponse, VFolderStatus,
-        WatchVFoldersRequest, WatchVFoldersResponse, v_folder_service_server::VFolderService,
+        VerifyVFolderRequest, WatchVFoldersRequest, WatchVFoldersResponse,
+        v_folder_service_server::VFolderService,
     },
 };
 
@@ -133,9 +134,15 @@ impl VFolderService for Vfolders {
         let new = fields::new_clone(asked.vfolder.as_ref(), source, caller, volumes, &mut wrong);
         let new = checked(wrong, new)?;
         let from = source.id.to_string();
-        let key = request_key(caller, request_id, "CloneVFolder", &from, &new);
-        let (ctx, dry) = (&self.ctx, asked.validate_only);
-        match vfolder::clone::clone(ctx, &gate.warrant, source.id, new, key, dry).await? {
+        // With and without a receipt are two different requests.
+        let method = match asked.receipt {
+            true => "CloneVFolder with a receipt",
+            false => "CloneVFolder",
+        };
+        let key = request_key(caller, request_id, method, &from, &new);
+        let (ctx, dry, receipt) = (&self.ctx, asked.validate_only, asked.receipt);
+        let warrant = &gate.warrant;
+        match vfolder::clone::clone(ctx, warrant, source.id, new, receipt, key, dry).await? {
             Cloned::Checked(op, estimate) => Ok(Response::new(lro::dry(&op, estimate))),
             Cloned::Begun(op) => self.operation(caller, &op).await,
         }
@@ -212,6 +219,18 @@ impl VFolderService for Vfolders {
                 Ok(Response::new(lro::nothing_to_do(row.id.to_string())))
             }
         }
+    }
+
+    async fn verify_v_folder(&self, request: Request<VerifyVFolderRequest>) -> Answer<Lro> {
+        let gate = admitted(&request)?;
+        let expected = &request.get_ref().expected_digest;
+        let mut wrong = Fields::default();
+        wrong.check("expected_digest", checks::check_digest(expected));
+        wrong.finish()?;
+        let (ctx, vfolder) = (&self.ctx, &gate.vfolder);
+        let volume = &vfolder.volume;
+        let op = vfolder::verify::verify(ctx, &gate.warrant, vfolder.id, volume, expected).await?;
+        self.operation(&gate.warrant.caller, &op).await
     }
 
     type WatchStream = WatchStream;

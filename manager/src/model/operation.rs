@@ -11,23 +11,27 @@ text_enum! {
         Clone = "CLONE",
         /// Destroys a tree.
         Purge = "PURGE",
+        /// Reads a tree, to say what it is.
+        Verify = "VERIFY",
     }
 }
 
 impl Kind {
-    /// The status that it backs on the vfolder it makes or destroys.
+    /// The status that it backs on the vfolder it makes or destroys; none, if it only reads: then the vfolder may do
+    /// meanwhile what it does, and even go away.
     #[must_use]
-    pub const fn backs(self) -> Status {
+    pub const fn backs(self) -> Option<Status> {
         match self {
-            Self::Create | Self::Clone => Status::Creating,
-            Self::Purge => Status::Deleting,
+            Self::Create | Self::Clone => Some(Status::Creating),
+            Self::Purge => Some(Status::Deleting),
+            Self::Verify => None,
         }
     }
 
     /// It can be undone until its result is published. A purge publishes at once: there is nothing to undo.
     #[must_use]
     pub const fn is_cancellable(self) -> bool {
-        matches!(self, Self::Create | Self::Clone)
+        !matches!(self, Self::Purge)
     }
 }
 
@@ -37,7 +41,7 @@ impl Kind {
 pub enum Lane {
     /// Milliseconds, and somebody waits.
     Quick,
-    /// Copies a tree.
+    /// Reads a whole tree, most often to copy it.
     Copy,
     /// Destroys one.
     Destroy,
@@ -52,7 +56,7 @@ impl Lane {
     pub const fn kinds(self) -> &'static [Kind] {
         match self {
             Self::Quick => &[Kind::Create],
-            Self::Copy => &[Kind::Clone],
+            Self::Copy => &[Kind::Clone, Kind::Verify],
             Self::Destroy => &[Kind::Purge],
         }
     }
@@ -64,7 +68,7 @@ impl Kind {
     pub const fn lane(self) -> Lane {
         match self {
             Self::Create => Lane::Quick,
-            Self::Clone => Lane::Copy,
+            Self::Clone | Self::Verify => Lane::Copy,
             Self::Purge => Lane::Destroy,
         }
     }

@@ -51,6 +51,7 @@ pub fn cancelled() -> Ending {
         reason: Reason::Cancelled.as_str().into(),
         text: "cancelled on request; nothing of it is left".into(),
         lost: false,
+        receipt: None,
     }
 }
 

@@ -8,8 +8,8 @@ use crate::{
     context::Context,
     model::{Kind, State, Status, Transition},
     store::{
-        Id, Operation, Progress, StoreError, Tx,
-        lease::{self, Ending, Lease},
+        Id, Operation, Progress, StoreError, Timestamp, Tx, Vfolder, events,
+        lease::{self, Ending, Lease, Receipt},
         requests, vfolders,
     },
     vfolder::{Cause, Locked},
@@ -56,13 +56,40 @@ async fn in_transaction(
     ending: &Ending,
     progress: Progress,
 ) -> Result<bool, Refusal> {
-    let locked = lock(tx, op).await?;
+    let mut locked = lock(tx, op).await?;
     let now = tx.now().await?;
-    if !lease::end(tx, held, now, ending, progress).await? {
+    let mut ending = ending.clone();
+    match (op.kind, locked.get_mut(&op.vfolder_id), &mut ending.receipt) {
+        (Kind::Verify, Some(read), Some(receipt)) => {
+            receipt.may_have_changed |= was_open_to_writers(tx, read, op).await?;
+        }
+        (Kind::Clone, Some(made), Some(receipt)) => note(&mut made.row, receipt, progress, now),
+        _ => {}
+    }
+    if !lease::end(tx, held, now, &ending, progress).await? {
         return Ok(false);
     }
-    settle(tx, locked, op, ending).await?;
+    settle(tx, locked, op, &ending).await?;
     Ok(true)
+}
+
+/// Whether a session could write past the storage-proxy while the operation was there: it holds a mount, or a mount was
+/// taken or has ended meanwhile.
+async fn was_open_to_writers(
+    tx: &mut Tx,
+    vfolder: &Locked,
+    op: &Operation,
+) -> Result<bool, StoreError> {
+    Ok(vfolder.backing.write_mounts > 0
+        || events::mounted_since(tx, op.vfolder_id, op.create_time).await?)
+}
+
+/// What its tree was when it was made stays on its row, written with the change of its status.
+fn note(made: &mut Vfolder, receipt: &Receipt, progress: Progress, now: Timestamp) {
+    made.digest.clone_from(&receipt.digest);
+    made.digest_files = progress.files_done;
+    made.digest_bytes = progress.bytes_done;
+    made.digest_time = Some(now);
 }
 
 async fn lock(tx: &mut Tx, op: &Operation) -> Result<BTreeMap<Id, Locked>, Refusal> {
@@ -95,7 +122,7 @@ async fn settle(
     Ok(())
 }
 
-/// The vfolder that the operation makes or destroys.
+/// The vfolder that the operation makes, destroys or reads.
 async fn settle_target(
     tx: &mut Tx,
     vfolder: &mut Locked,
@@ -108,6 +135,8 @@ async fn settle_target(
         (Kind::Create | Kind::Clone, _) => (Transition::CreationUndone, Status::Deleted),
         (Kind::Purge, State::Succeeded) => (Transition::PurgeEnd, Status::Deleted),
         (Kind::Purge, _) => (Transition::PurgeFail, Status::Error),
+        // It has only read.
+        (Kind::Verify, _) => return Ok(()),
     };
     let now = vfolder.now;
     vfolder

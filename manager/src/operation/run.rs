@@ -82,6 +82,7 @@ pub async fn run(ctx: Context, op: Operation, held: Lease) {
                     reason: String::new(),
                     text: String::new(),
                     lost: false,
+                    receipt: outcome.receipt,
                 };
                 end(&ctx, &op, held, &ending, outcome.progress).await
             }
@@ -104,6 +105,7 @@ pub async fn run(ctx: Context, op: Operation, held: Lease) {
                     reason: failure.reason.as_str().into(),
                     text: failure.message,
                     lost: false,
+                    receipt: None,
                 };
                 end(&ctx, &op, held, &ending, outcome.progress).await
             }
@@ -300,6 +302,7 @@ async fn try_later(
             op.attempt, problem.text
         ),
         lost: true,
+        receipt: None,
     };
     end(ctx, op, held, &ending, progress).await
 }

@@ -12,13 +12,13 @@ use vfolder_proto::storage::{
     CancelTaskRequest, CloneTree, CreateTree, FenceTreeRequest, ForgetTaskRequest,
     GetTreeUsageRequest, GetTreeUsageResponse, GetVolumeRequest, ListVolumeContentsRequest,
     ListVolumeContentsResponse, PurgeTree, RunTaskRequest, RunTaskResponse, StatTreeRequest,
-    StorageVolume, run_task_request::Task, run_task_response::News,
+    StorageVolume, VerifyTree, run_task_request::Task, run_task_response::News,
 };
 
 use super::{Proxy, ProxyError, proxy::CALL_TIMEOUT};
 use crate::{
     model::Kind,
-    store::{Id, Operation, Progress},
+    store::{Id, Operation, Progress, lease::Receipt},
 };
 
 /// Whoever is in the tree is given a few seconds to leave.
@@ -38,6 +38,8 @@ pub enum TaskNews {
 pub struct Outcome {
     /// What was done in all.
     pub progress: Progress,
+    /// What the tree is, if that was asked for.
+    pub receipt: Option<Receipt>,
     /// None: it succeeded and is durable.
     pub failure: Option<Failure>,
 }
@@ -92,6 +94,10 @@ impl TaskStream<'_> {
                 Some(News::Outcome(o)) => {
                     return Ok(TaskNews::Ended(Outcome {
                         progress: o.progress.as_ref().map(progress).unwrap_or_default(),
+                        receipt: o.receipt.map(|r| Receipt {
+                            digest: r.digest,
+                            may_have_changed: r.disturbed,
+                        }),
                         failure: o.failure.map(|f| Failure {
                             reason: Reason::parse(&f.reason).unwrap_or(Reason::IoError),
                             message: f.message,
@@ -126,8 +132,10 @@ impl Proxy {
                     .unwrap_or_default(),
                 vfolder_id,
                 source_epoch: operation.source_epoch,
+                receipt: operation.receipt,
             }),
             Kind::Purge => Task::PurgeTree(PurgeTree { vfolder_id }),
+            Kind::Verify => Task::VerifyTree(VerifyTree { vfolder_id }),
         };
         let request = RunTaskRequest {
             operation_id: operation.id.to_string(),
@@ -157,6 +165,7 @@ impl Proxy {
             volume: operation.volume.clone(),
             vfolder_id: operation.vfolder_id.to_string(),
             epoch: operation.epoch,
+            only_reads: operation.kind.backs().is_none(),
         };
         self.fault("call.cancel_task", Side::Before)?;
         // Without a timeout of ours: it answers when what was staged is out of sight.

@@ -63,6 +63,20 @@ pub async fn was_ready(tx: &mut Tx, vfolder: Id) -> Result<bool, StoreError> {
     Ok(!found.is_empty())
 }
 
+/// Whether a mount of the vfolder was taken or has ended since.
+pub async fn mounted_since(tx: &mut Tx, vfolder: Id, since: Timestamp) -> Result<bool, StoreError> {
+    let found: Vec<i64> = on!(tx, c => events::table
+        .filter(events::vfolder_id.eq(vfolder))
+        .filter(events::mount_id.is_not_null())
+        .filter(events::time.ge(since))
+        .select(events::sequence)
+        .limit(1)
+        .load(c)
+        .await)
+    .map_err(StoreError::of("events.mounted_since"))?;
+    Ok(!found.is_empty())
+}
+
 /// The event that led to the present status: the last one that changed it.
 pub async fn last_change(tx: &mut Tx, vfolder: Id) -> Result<Option<Event>, StoreError> {
     on!(tx, c => events::table

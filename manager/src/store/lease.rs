@@ -34,6 +34,17 @@ pub struct Ending {
     pub text: String,
     /// Its storage-proxy was not heard to the end: what is on the volume is not known.
     pub lost: bool,
+    /// What its tree is, if it succeeded and that was asked for.
+    pub receipt: Option<Receipt>,
+}
+
+/// What a storage-proxy found a tree to be.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// The text of its digest.
+    pub digest: String,
+    /// Somebody could write meanwhile.
+    pub may_have_changed: bool,
 }
 
 /// Renews the lease and notes progress. None: the lease is lost. Else whether somebody wishes to cancel.
@@ -170,6 +181,7 @@ pub async fn end(
     tx.note(Change::Operation(held.operation));
     // Its turn is free, for whichever worker.
     tx.note(Change::Work);
+    let receipt = ending.receipt.as_ref();
     on!(tx, c => diesel::update(operations::table.find(held.operation))
         .filter(operations::lease_owner.eq(held.owner))
         .filter(operations::attempt.eq(held.attempt))
@@ -179,6 +191,8 @@ pub async fn end(
             operations::state.eq(ending.state),
             operations::error_reason.eq(&ending.reason),
             operations::error_text.eq(&ending.text),
+            operations::digest.eq(receipt.map_or("", |receipt| &receipt.digest)),
+            operations::may_have_changed.eq(receipt.is_some_and(|receipt| receipt.may_have_changed)),
             operations::lease_owner.eq(None::<Id>),
             operations::lease_expire_time.eq(None::<Timestamp>),
             operations::end_time.eq(now),

@@ -45,6 +45,10 @@ pub struct Operation {
     pub source_epoch: i64,
     pub lease_time: Option<Timestamp>,
     pub failing_since: Option<Timestamp>,
+    pub receipt: bool,
+    pub digest: String,
+    pub expected_digest: String,
+    pub may_have_changed: bool,
 }
 
 /// How far the work on a tree is.
@@ -95,6 +99,10 @@ impl Operation {
             source_epoch: 0,
             lease_time: None,
             failing_since: None,
+            receipt: false,
+            digest: String::new(),
+            expected_digest: String::new(),
+            may_have_changed: false,
         }
     }
 

@@ -27,6 +27,10 @@ diesel::table! {
         revision -> BigInt,
         epoch -> BigInt,
         fenced_epoch -> BigInt,
+        digest -> Text,
+        digest_files -> BigInt,
+        digest_bytes -> BigInt,
+        digest_time -> Nullable<TimestampColumn>,
     }
 }
 
@@ -65,6 +69,10 @@ diesel::table! {
         source_epoch -> BigInt,
         lease_time -> Nullable<TimestampColumn>,
         failing_since -> Nullable<TimestampColumn>,
+        receipt -> Bool,
+        digest -> Text,
+        expected_digest -> Text,
+        may_have_changed -> Bool,
     }
 }
 

@@ -40,6 +40,10 @@ pub struct Vfolder {
     pub revision: i64,
     pub epoch: i64,
     pub fenced_epoch: i64,
+    pub digest: String,
+    pub digest_files: i64,
+    pub digest_bytes: i64,
+    pub digest_time: Option<Timestamp>,
 }
 
 impl Vfolder {

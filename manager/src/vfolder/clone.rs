@@ -1,7 +1,7 @@
 //! Copying a vfolder.
 
 use vfolder_common::error::Refusal;
-use vfolder_proto::storage::{GetTreeUsageResponse, StorageVolume};
+use vfolder_proto::storage::{CloneEstimate, GetTreeUsageResponse, StorageVolume};
 
 use super::{
     Cause, Locked, NewVfolder,
@@ -21,6 +21,34 @@ pub struct Estimate {
     pub usage: GetTreeUsageResponse,
     /// Bytes free on the volume.
     pub available: u64,
+    /// Inodes free on the volume; none where there is no such limit.
+    pub available_files: Option<u64>,
+}
+
+impl Estimate {
+    /// What is free on a volume in this state, for so much.
+    #[must_use]
+    pub fn new(usage: GetTreeUsageResponse, state: &StorageVolume) -> Self {
+        Self {
+            usage,
+            available: state.available_bytes,
+            available_files: (state.total_inodes > 0).then_some(state.available_inodes),
+        }
+    }
+
+    /// Whether there is room for a clone of it.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        let needed = self.usage.clone.unwrap_or(CloneEstimate {
+            disk_bytes: self.usage.disk_bytes,
+            inodes: self.usage.entries,
+            ..CloneEstimate::default()
+        });
+        needed.disk_bytes <= self.available
+            && self
+                .available_files
+                .is_none_or(|files| needed.inodes <= files)
+    }
 }
 
 /// What became of the request.
@@ -31,12 +59,14 @@ pub enum Cloned {
     Begun(Box<Operation>),
 }
 
-/// Writes the destination's row and the operation that copies the tree, and makes the source CLONING.
+/// Writes the destination's row and the operation that copies the tree, and makes the source CLONING. With a `receipt`,
+/// the copy is digested before it is published.
 pub async fn clone(
     ctx: &Context,
     warrant: &Warrant,
     source: Id,
     new: NewVfolder,
+    receipt: bool,
     key: Option<RequestKey>,
     dry: bool,
 ) -> Result<Cloned, Refusal> {
@@ -48,7 +78,7 @@ pub async fn clone(
     let volume = new.volume.clone();
     let state = ctx.volumes.writable(&volume).await?;
     let mut tx = ctx.store.begin("vfolder.clone").await?;
-    let done = in_transaction(ctx, &mut tx, warrant, source, new, key.as_ref()).await;
+    let done = in_transaction(ctx, &mut tx, warrant, source, new, receipt, key.as_ref()).await;
     let op = match tx.finish_or_abandon(dry, done).await? {
         Begun::Now(_, op) if dry => op,
         Begun::Now(_, op) => return Ok(Cloned::Begun(op)),
@@ -66,6 +96,7 @@ async fn in_transaction(
     warrant: &Warrant,
     source: Id,
     new: NewVfolder,
+    receipt: bool,
     key: Option<&RequestKey>,
 ) -> Result<Begun, Refusal> {
     // Equal requests wait for each other here; the second finds what the first began, whatever the status is by then.
@@ -79,6 +110,7 @@ async fn in_transaction(
     let row = new.into_row(&warrant.caller.user, locked.now);
     let mut op = Operation::new(Kind::Clone, row.id, Some(source), &row.volume, locked.now);
     op.requester.clone_from(&warrant.caller.user);
+    op.receipt = receipt;
     op.epoch = row.epoch;
     op.owner = row.owner().key();
     let cause = Cause {
@@ -109,8 +141,5 @@ pub async fn estimate(
         .usage(volume, source)
         .await
         .map_err(|e| e.into_refusal(volume))?;
-    Ok(Estimate {
-        usage,
-        available: state.available_bytes,
-    })
+    Ok(Estimate::new(usage, state))
 }

@@ -57,12 +57,14 @@ pub async fn explain(ctx: &Context, caller: &Caller, id: Id) -> Result<Explanati
         let row = row.ok_or_else(|| refuse::not_found(id))?;
         let now = tx.now().await?;
         let mut operations = Vec::new();
+        let mut placed = false;
         for op in operations::live_on(&mut tx, id).await? {
             let target = vfolders::get(&mut tx, op.vfolder_id).await?;
             operations.push(Backing {
                 sees_target: target.is_some_and(|t| t.permission(caller).is_some()),
                 // Of the first alone: that is what is waited for, and each costs a look at the whole queue.
-                queue_place: if operations.is_empty() {
+                queue_place: if !placed && op.kind.backs().is_some() {
+                    placed = true;
                     queue::place(&mut tx, &op, now).await?
                 } else {
                     None
@@ -100,8 +102,13 @@ pub async fn explain(ctx: &Context, caller: &Caller, id: Id) -> Result<Explanati
     tx.abandon(found).await
 }
 
-fn text(shown: &Shown, operations: &[Backing], mounts: &[Mount], volume: &VolumeRow) -> String {
+fn text(shown: &Shown, live: &[Backing], mounts: &[Mount], volume: &VolumeRow) -> String {
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    // What only reads explains nothing.
+    let operations: Vec<_> = live
+        .iter()
+        .filter(|backing| backing.operation.kind.backs().is_some())
+        .collect();
     let work = operations.first().map_or_else(String::new, |backing| {
         let op = &backing.operation;
         let mut state = match backing.queue_place {

@@ -55,8 +55,30 @@ impl NewVfolder {
             revision: 1,
             epoch: 1,
             fenced_epoch: 0,
+            digest: String::new(),
+            digest_files: 0,
+            digest_bytes: 0,
+            digest_time: None,
         }
     }
+}
+
+/// The text of a tree's digest, or nothing.
+pub fn check_digest(digest: &str) -> Result<(), String> {
+    let digits = digest.strip_prefix("blake3-tree-v1:");
+    let is_one = |digits: &str| {
+        digits.len() == 64
+            && digits
+                .bytes()
+                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    if digest.is_empty() || digits.is_some_and(is_one) {
+        return Ok(());
+    }
+    Err(
+        "must be \"blake3-tree-v1:\" and 64 lower-case hexadecimal digits, as a receipt has it"
+            .into(),
+    )
 }
 
 /// Labels as they are stored.

@@ -21,6 +21,7 @@ pub mod reset;
 pub mod restore;
 pub mod room;
 pub mod update;
+pub mod verify;
 pub mod watch;
 
 pub use change::Cause;

@@ -44,10 +44,7 @@ pub async fn purge(
     let estimate = if has_tree.map_err(|e| e.into_refusal(volume))? {
         estimate(ctx, volume, id, &state).await?
     } else {
-        Estimate {
-            usage: GetTreeUsageResponse::default(),
-            available: state.available_bytes,
-        }
+        Estimate::new(GetTreeUsageResponse::default(), &state)
     };
     Ok(Purged::Checked(Box::new(op), estimate))
 }

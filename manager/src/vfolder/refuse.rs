@@ -75,7 +75,11 @@ pub async fn status(
 /// It ends by itself: say who is at work and when to come back.
 async fn busy(tx: &mut Tx, row: &Vfolder) -> Result<Refusal, Refusal> {
     let at_work = operations::live_on(tx, row.id).await?;
-    let names: Vec<String> = at_work.iter().map(operations::Operation::name).collect();
+    let names: Vec<String> = at_work
+        .iter()
+        .filter(|op| op.kind.backs().is_some())
+        .map(operations::Operation::name)
+        .collect();
     let mut refusal = Refusal::new(
         Reason::VFolderBusy,
         format!(

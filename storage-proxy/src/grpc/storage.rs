@@ -11,11 +11,12 @@ use vfolder_common::{
     token::SharedSecret,
 };
 use vfolder_proto::storage::{
-    CancelTaskRequest, CancelTaskResponse, FenceTreeRequest, FenceTreeResponse, ForgetTaskRequest,
-    ForgetTaskResponse, GetTreeUsageRequest, GetTreeUsageResponse, GetVolumeRequest,
-    GetVolumeResponse, HandshakeRequest, HandshakeResponse, ListVolumeContentsRequest,
-    ListVolumeContentsResponse, RunTaskRequest, RunTaskResponse, StatTreeRequest, StatTreeResponse,
-    StorageVolume, run_task_request::Task, storage_service_server::StorageService,
+    CancelTaskRequest, CancelTaskResponse, CloneEstimate, FenceTreeRequest, FenceTreeResponse,
+    ForgetTaskRequest, ForgetTaskResponse, GetTreeUsageRequest, GetTreeUsageResponse,
+    GetVolumeRequest, GetVolumeResponse, HandshakeRequest, HandshakeResponse,
+    ListVolumeContentsRequest, ListVolumeContentsResponse, RunTaskRequest, RunTaskResponse,
+    StatTreeRequest, StatTreeResponse, StorageVolume, run_task_request::Task,
+    storage_service_server::StorageService,
 };
 
 use super::{refuse, stream, volume};
@@ -150,10 +151,15 @@ impl StorageService for Storage {
             fields.wrong("epoch", "must not be negative");
         }
         fields.finish()?;
-        let cancelled = self
-            .tasks
-            .cancel(operation, &request.volume, vfolder, request.epoch)
-            .await;
+        let (tasks, volume) = (&self.tasks, &request.volume);
+        let cancelled = match request.only_reads {
+            true => tasks.cancel_reading(operation, volume).await,
+            false => {
+                tasks
+                    .cancel(operation, volume, vfolder, request.epoch)
+                    .await
+            }
+        };
         let published = cancelled.map_err(|refused| refuse::by_tasks(&refused))?;
         Ok(Response::new(CancelTaskResponse { published }))
     }
@@ -206,14 +212,27 @@ impl StorageService for Storage {
                 .tree(vfolder)
                 .map_err(|error| refuse::by_volume(&error))?;
             let tree = tree.ok_or_else(|| no_tree(vfolder))?;
-            usage(tree.as_fd(), Workers::all_cores(), &control)
-                .map_err(|error| refuse::by_tree(&error))
+            let all = usage(tree.as_fd(), Workers::all_cores(), &control);
+            Ok((
+                all.map_err(|error| refuse::by_tree(&error))?,
+                volume.backend().method_for(tree.as_fd()),
+            ))
         });
-        let all = counted.await?;
+        let (all, method) = counted.await?;
+        let took = self
+            .tasks
+            .clone_estimate(&request.volume, method, all.entries, all.bytes);
+        let duration = took.map_err(|refused| refuse::by_tasks(&refused))?;
         Ok(Response::new(GetTreeUsageResponse {
             entries: all.entries,
             bytes: all.bytes,
             disk_bytes: all.disk_bytes,
+            clone: Some(CloneEstimate {
+                method: volume::method(method).into(),
+                disk_bytes: method.disk_bytes(&all),
+                inodes: method.inodes(&all),
+                duration: duration.try_into().ok(),
+            }),
         }))
     }
 
@@ -318,11 +337,16 @@ fn read_task(request: RunTaskRequest) -> Result<(Uuid, TaskSpec), Refusal> {
                 source,
                 vfolder,
                 source_epoch: task.source_epoch,
+                receipt: task.receipt,
             })
         }
         Some(Task::PurgeTree(task)) => {
             let vfolder = read_id(&mut fields, "purge_tree.vfolder_id", &task.vfolder_id);
             Some(Work::Purge { vfolder })
+        }
+        Some(Task::VerifyTree(task)) => {
+            let vfolder = read_id(&mut fields, "verify_tree.vfolder_id", &task.vfolder_id);
+            Some(Work::Verify { vfolder })
         }
     };
     fields.finish()?;

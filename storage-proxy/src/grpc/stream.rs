@@ -9,7 +9,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use vfolder_proto::storage::{
-    RunTaskResponse, TaskFailure, TaskOutcome, TaskProgress, run_task_response::News,
+    RunTaskResponse, TaskFailure, TaskOutcome, TaskProgress, TaskReceipt, run_task_response::News,
 };
 
 use super::refuse;
@@ -79,6 +79,12 @@ fn outcome(outcome: Outcome) -> TaskOutcome {
             reason: refuse::reason(failure.kind).as_str().to_owned(),
             message: failure.message,
             retryable: failure.retryable,
+        }),
+        receipt: outcome.receipt.map(|receipt| TaskReceipt {
+            digest: receipt.digest,
+            entries: receipt.entries,
+            bytes: receipt.bytes,
+            disturbed: receipt.disturbed,
         }),
     }
 }

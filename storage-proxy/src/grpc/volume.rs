@@ -1,7 +1,7 @@
 //! Volumes as messages.
 
 use vfolder_proto::storage::{
-    ListVolumeContentsResponse, StorageVolume, StorageVolumeState, VolumeArea,
+    ListVolumeContentsResponse, StorageCloneMethod, StorageVolume, StorageVolumeState, VolumeArea,
 };
 
 use crate::{
@@ -67,6 +67,15 @@ pub fn silent(name: &str, why: String) -> StorageVolume {
         state: StorageVolumeState::Unavailable.into(),
         message: why,
         ..StorageVolume::default()
+    }
+}
+
+/// How clones are made.
+pub const fn method(method: Method) -> StorageCloneMethod {
+    match method {
+        Method::Snapshot => StorageCloneMethod::Snapshot,
+        Method::Reflink => StorageCloneMethod::Reflink,
+        Method::Copy => StorageCloneMethod::Copy,
     }
 }
 

@@ -35,8 +35,19 @@ impl Tasks {
         vfolder: Uuid,
         epoch: i64,
     ) -> Result<bool, Refused> {
+        let hint = Hint::Publishes(vfolder, epoch);
         let (tasks, volume) = (Arc::clone(&self.0), volume.to_owned());
-        to_its_end(async move { tasks.cancel(operation, &volume, vfolder, epoch).await }).await
+        to_its_end(async move { tasks.cancel(operation, &volume, hint).await }).await
+    }
+
+    /// Stops a task that only reads. Answers whether it had succeeded before; if not, it may still be asked for again
+    /// after a restart, and is then done anew.
+    ///
+    /// # Errors
+    /// [`Refused::VolumeUnknown`], [`Refused::Volume`], [`Refused::Stopping`].
+    pub async fn cancel_reading(&self, operation: Uuid, volume: &str) -> Result<bool, Refused> {
+        let (tasks, volume) = (Arc::clone(&self.0), volume.to_owned());
+        to_its_end(async move { tasks.cancel(operation, &volume, Hint::Reads).await }).await
     }
 
     /// Removes the journal and the staging of a task that will never be asked for again. Unless it has succeeded, it is
@@ -65,8 +76,7 @@ impl Inner {
         self: &Arc<Self>,
         operation: Uuid,
         volume: &str,
-        vfolder: Uuid,
-        epoch: i64,
+        unknown: Hint,
     ) -> Result<bool, Refused> {
         let lane = self.lane(volume)?;
         loop {
@@ -87,7 +97,7 @@ impl Inner {
                 Some(Slot::Ended {
                     spec: Some(spec), ..
                 }) => Hint::Spec(spec.clone()),
-                _ => Hint::Publishes(vfolder, epoch),
+                _ => unknown,
             };
             let ledger = lane.ledger.clone();
             let published = lane
@@ -174,6 +184,7 @@ impl Inner {
 fn cancelled() -> Outcome {
     Outcome {
         progress: Progress::default(),
+        receipt: None,
         failure: Some(Failure::cancelled()),
     }
 }

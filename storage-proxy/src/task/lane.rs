@@ -8,7 +8,9 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{Fences, Refused, activity::Activity, reclaim::Reclaimer, verdicts::Verdicts};
+use super::{
+    Fences, Refused, activity::Activity, rates::Rates, reclaim::Reclaimer, verdicts::Verdicts,
+};
 use crate::volume::{OpenVolume, Volume, VolumeError};
 
 /// Threads at most that look at one volume at once, tasks at work not counted.
@@ -30,6 +32,8 @@ pub struct VolumeConfig {
 pub(super) struct Ledger {
     pub fences: Arc<Fences>,
     pub verdicts: Arc<Verdicts>,
+    /// Only remembered.
+    pub rates: Arc<Rates>,
 }
 
 impl Ledger {

@@ -3,13 +3,13 @@
 use uuid::Uuid;
 
 use super::{
-    Failure, FailureKind, RaiseError,
+    Done, Failure, FailureKind, RaiseError,
     lane::Ledger,
     spec::{Record, TaskSpec},
 };
 use crate::{
     faults::{at, pass},
-    tree::{Control, Progress},
+    tree::Control,
     volume::{Fence, OpenVolume, VolumeError, on},
 };
 
@@ -20,6 +20,8 @@ pub(super) enum Hint {
     Spec(TaskSpec),
     /// The tree that it would publish, and its epoch; 0 if that isn't known.
     Publishes(Uuid, i64),
+    /// It only reads.
+    Reads,
 }
 
 /// A task and where it left something.
@@ -33,10 +35,14 @@ pub(super) struct Leftovers<'a> {
 impl Leftovers<'_> {
     /// If the task's result is published: makes that durable and answers what was done. Otherwise discards the task, so
     /// that it is never done again.
-    pub fn cancel(&self, hint: Hint) -> Result<Option<Progress>, RaiseError> {
+    pub fn cancel(&self, hint: Hint) -> Result<Option<Done>, RaiseError> {
         let record = self.record()?;
+
         let spec = match (&record, hint) {
             (Some(record), _) => Ok(record.spec.clone()),
+            // It leaves nothing, and may as well be done again.
+            (None, Hint::Reads) => return Ok(None),
+            (None, Hint::Spec(spec)) if !spec.work.publishes() => return Ok(None),
             (None, Hint::Spec(spec)) => Ok(spec),
             (None, Hint::Publishes(vfolder, epoch)) => Err((vfolder, epoch)),
         };
@@ -48,7 +54,7 @@ impl Leftovers<'_> {
             self.volume.settle_tree(vfolder)?;
             self.tidy();
             let totals = record.and_then(|record| record.totals);
-            return Ok(Some(totals.map(Progress::from).unwrap_or_default()));
+            return Ok(Some(totals.map(Done::from).unwrap_or_default()));
         }
         at("cancel.begin").map_err(on("fault point", "cancel"))?;
         self.volume.clear_staging(self.operation, self.control)?;
@@ -79,7 +85,8 @@ impl Leftovers<'_> {
     pub fn forget(&self, known: Option<&TaskSpec>, succeeded: bool) -> Result<(), RaiseError> {
         at("forget.begin").map_err(on("fault point", "forget"))?;
         let record = self.record()?;
-        if let Some(spec) = record.as_ref().map(|record| &record.spec).or(known) {
+        let spec = record.as_ref().map(|record| &record.spec).or(known);
+        if let Some(spec) = spec.filter(|spec| spec.work.publishes()) {
             let vfolder = spec.work.vfolder();
             let failed = record.as_ref().is_some_and(|r| r.verdict.is_some());
             let there = self.volume.tree(vfolder)?.is_some();

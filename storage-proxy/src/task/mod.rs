@@ -12,6 +12,7 @@ mod lane;
 mod leftovers;
 mod outcome;
 mod phase;
+mod rates;
 mod reclaim;
 mod registry;
 mod running;
@@ -23,7 +24,8 @@ mod work;
 
 pub use fence::{EnterError, Fences, Guard, OUTLIVES_ITS_TREE, PATIENCE, RaiseError, Stay};
 pub use lane::{LOOKS, VolumeConfig};
-pub use outcome::{Failure, FailureKind, Outcome};
+use outcome::Done;
+pub use outcome::{Failure, FailureKind, Outcome, Receipt};
 pub use reclaim::Pending;
 pub use registry::{Refused, Tasks};
 pub use running::{Attachment, End};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{EnterError, RaiseError};
 use crate::{
-    tree::{Fault, Progress, TreeError},
+    tree::{Fault, Progress, TreeDigest, TreeError},
     volume::VolumeError,
 };
 
@@ -14,8 +14,52 @@ use crate::{
 pub struct Outcome {
     /// What was done in all.
     pub progress: Progress,
+    /// What the tree is, if it was asked for and the task succeeded.
+    pub receipt: Option<Receipt>,
     /// None: it succeeded, and the result is durable.
     pub failure: Option<Failure>,
+}
+
+/// What a task that succeeded has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Done {
+    /// In all.
+    pub progress: Progress,
+    /// If it was asked for.
+    pub receipt: Option<Receipt>,
+}
+
+impl From<Progress> for Done {
+    fn from(progress: Progress) -> Self {
+        Self {
+            progress,
+            receipt: None,
+        }
+    }
+}
+
+/// What a tree is, as a task found it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The text of its digest.
+    pub digest: String,
+    /// Directory entries, the root included.
+    pub entries: u64,
+    /// Bytes of file data, each hard-linked file once.
+    pub bytes: u64,
+    /// Somebody had the right to write there meanwhile: then it may be the digest of no moment.
+    pub disturbed: bool,
+}
+
+impl Receipt {
+    pub(super) fn new(digest: &TreeDigest, disturbed: bool) -> Self {
+        Self {
+            digest: digest.to_string(),
+            entries: digest.entries,
+            bytes: digest.bytes,
+            disturbed,
+        }
+    }
 }
 
 /// Why a task ended without its result. Nothing of it is visible.

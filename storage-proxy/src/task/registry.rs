@@ -20,6 +20,7 @@ use super::{
     slots::{Slot, Slots},
 };
 use crate::{
+    backend::Method,
     faults::pass,
     volume::{Fence, OpenVolume, Volume, VolumeError},
 };
@@ -74,6 +75,21 @@ pub(super) struct Inner {
 }
 
 impl Tasks {
+    /// How long a clone of so many entries and bytes will take on a volume.
+    ///
+    /// # Errors
+    /// [`Refused::VolumeUnknown`].
+    pub fn clone_estimate(
+        &self,
+        volume: &str,
+        method: Method,
+        entries: u64,
+        bytes: u64,
+    ) -> Result<Duration, Refused> {
+        let rates = &self.0.lane(volume)?.ledger.rates;
+        Ok(rates.estimate(method, entries, bytes))
+    }
+
     /// Begins to reclaim what is in the volumes' trash, and waits for tasks.
     #[must_use]
     pub fn new(volumes: Vec<VolumeConfig>) -> Self {

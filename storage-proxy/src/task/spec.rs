@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Failure, FailureKind};
+use super::{Done, Failure, FailureKind, Receipt};
 use crate::tree::Progress;
 
 /// A task, but for its id. The same id must always come with the same one.
@@ -35,23 +35,39 @@ pub enum Work {
         /// The source's epoch while it is copied. (0 in the journals of earlier versions.)
         #[serde(default)]
         source_epoch: i64,
+        /// Digest the copy.
+        #[serde(default)]
+        receipt: bool,
     },
     /// Destroy a tree.
     Purge {
         /// Whose.
         vfolder: Uuid,
     },
+    /// Digest a tree.
+    Verify {
+        /// Whose.
+        vfolder: Uuid,
+    },
 }
 
 impl Work {
-    /// The vfolder whose tree appears or disappears.
+    /// The vfolder whose tree appears or disappears, or is read.
     #[must_use]
     pub fn vfolder(self) -> Uuid {
         match self {
-            Self::Create { vfolder } | Self::Clone { vfolder, .. } | Self::Purge { vfolder } => {
-                vfolder
-            }
+            Self::Create { vfolder }
+            | Self::Clone { vfolder, .. }
+            | Self::Purge { vfolder }
+            | Self::Verify { vfolder } => vfolder,
         }
+    }
+
+    /// Whether a tree appears or disappears. What only reads keeps no journal and leaves nothing: after a restart it is
+    /// done anew, if it is asked for.
+    #[must_use]
+    pub fn publishes(self) -> bool {
+        !matches!(self, Self::Verify { .. })
     }
 
     /// Whether the vfolder has a tree once the work is published.
@@ -122,19 +138,28 @@ impl From<Verdict> for Failure {
 }
 
 /// Entries and bytes done.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Totals {
     pub entries: u64,
     pub bytes: u64,
+    /// The digest of what was made, if it was asked for.
+    #[serde(default)]
+    pub receipt: Option<Receipt>,
 }
 
-impl From<Totals> for Progress {
-    fn from(Totals { entries, bytes }: Totals) -> Self {
-        Self {
+impl From<Totals> for Done {
+    fn from(totals: Totals) -> Self {
+        let Totals {
+            entries,
+            bytes,
+            receipt,
+        } = totals;
+        let progress = Progress {
             entries_done: entries,
             entries_total: entries,
             bytes_done: bytes,
             bytes_total: bytes,
-        }
+        };
+        Self { progress, receipt }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{
-    End, Failure, FailureKind, Outcome, RaiseError,
+    Done, End, Failure, FailureKind, Outcome, RaiseError,
     lane::{Lane, Ledger, Long},
     leftovers::{Hint, Leftovers, note_failure},
     phase::Stop,
@@ -18,7 +18,6 @@ use super::{
 };
 use crate::{
     faults::pass,
-    tree::Progress,
     volume::{OpenVolume, Volume, VolumeError},
 };
 
@@ -108,9 +107,9 @@ impl Stage {
             Some(stop) => Interrupted::Stopped(stop),
             None => match self.step(volume, &open) {
                 // What is durable on a volume that went away is found when it is back and the task is asked for again.
-                Ok(Step::Done(progress)) => {
+                Ok(Step::Done(done)) => {
                     return Next::End(match volume.get() {
-                        Ok(_) => succeeded(progress),
+                        Ok(_) => succeeded(done),
                         Err(gone) => failed(task, gone.into()),
                     });
                 }
@@ -128,7 +127,7 @@ impl Stage {
                     Err(gone) if !failure.retryable => gone.into(),
                     _ => failure,
                 };
-                if !failure.retryable {
+                if !failure.retryable && task.spec.work.publishes() {
                     let spec = &task.spec;
                     note_failure(&open, &self.ledger, self.operation, spec, &failure);
                 }
@@ -165,7 +164,7 @@ impl Stage {
             control: &task.cleanup,
         };
         match left.cancel(Hint::Spec(task.spec.clone())) {
-            Ok(Some(progress)) => succeeded(progress),
+            Ok(Some(done)) => succeeded(done),
             Ok(None) => failed(task, Failure::cancelled()),
             // The process ends; the wish will be repeated.
             Err(RaiseError::Volume(VolumeError::Tree(error))) if error.is_cancelled() => {
@@ -176,9 +175,10 @@ impl Stage {
     }
 }
 
-fn succeeded(progress: Progress) -> End {
+fn succeeded(Done { progress, receipt }: Done) -> End {
     End::Outcome(Outcome {
         progress,
+        receipt,
         failure: None,
     })
 }
@@ -186,6 +186,7 @@ fn succeeded(progress: Progress) -> End {
 fn failed(task: &Running, failure: Failure) -> End {
     End::Outcome(Outcome {
         progress: task.control.progress(),
+        receipt: None,
         failure: Some(failure),
     })
 }

@@ -102,27 +102,116 @@ impl AttributeCopier {
         get: impl Fn(&CStr, &mut [u8]) -> IoResult<usize>,
         set: impl Fn(&CStr, &[u8]) -> IoResult<()>,
     ) -> Result<(), Fault> {
-        let length = match list(&mut self.names) {
-            // The filesystem has none.
-            Err(Errno::OPNOTSUPP) => 0,
-            done => done.map_err(looking("listxattr"))?,
-        };
-        let mut rest = &self.names[..length];
-        while let Ok(name) = CStr::from_bytes_until_nul(rest) {
-            rest = &rest[name.count_bytes() + 1..];
-            let length = match get(name, &mut self.value) {
-                Ok(length) => length,
-                // Removed since it was listed, or listed but not for us to copy.
-                Err(Errno::NODATA) => continue,
-                Err(_) if is_of_the_machine(name) => continue,
-                Err(errno) => return Err(looking("getxattr")(errno)),
+        for name in names_in(&mut self.names, list)? {
+            let Some(value) = value_in(&mut self.value, name, &get)? else {
+                continue;
             };
-            match set(name, &self.value[..length]) {
+            match set(name, value) {
                 Err(_) if is_of_the_machine(name) => {}
                 done => done.map_err(system("setxattr"))?,
             }
         }
         Ok(())
+    }
+}
+
+/// Reads the extended attributes that are the files' own, with buffers to be used again and again.
+#[derive(Debug)]
+pub struct AttributeReader {
+    names: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl Default for AttributeReader {
+    fn default() -> Self {
+        Self {
+            names: vec![0; XATTR_MAX],
+            value: vec![0; XATTR_MAX],
+        }
+    }
+}
+
+impl AttributeReader {
+    /// Visits those of an open file or directory, by ascending name.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    pub fn read_open(
+        &mut self,
+        file: BorrowedFd<'_>,
+        visit: impl FnMut(&[u8], &[u8]),
+    ) -> Result<(), Fault> {
+        self.read(
+            |names| flistxattr(file, names),
+            |name, value| fgetxattr(file, name, value),
+            visit,
+        )
+    }
+
+    /// Visits those of a symlink or special file, which can't be opened: of the entry `name` of `directory`.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    pub fn read_entry(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        name: &CStr,
+        visit: impl FnMut(&[u8], &[u8]),
+    ) -> Result<(), Fault> {
+        let path = proc_path(directory, name);
+        self.read(
+            |names| llistxattr(&path, names),
+            |name, value| lgetxattr(&path, name, value),
+            visit,
+        )
+    }
+
+    fn read(
+        &mut self,
+        list: impl Fn(&mut [u8]) -> IoResult<usize>,
+        get: impl Fn(&CStr, &mut [u8]) -> IoResult<usize>,
+        mut visit: impl FnMut(&[u8], &[u8]),
+    ) -> Result<(), Fault> {
+        let names = names_in(&mut self.names, list)?;
+        let mut names: Vec<_> = names.filter(|name| !is_of_the_machine(name)).collect();
+        names.sort_unstable();
+        for name in names {
+            if let Some(value) = value_in(&mut self.value, name, &get)? {
+                visit(name.to_bytes(), value);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn names_in(
+    buffer: &mut [u8],
+    list: impl Fn(&mut [u8]) -> IoResult<usize>,
+) -> Result<impl Iterator<Item = &CStr>, Fault> {
+    let length = match list(buffer) {
+        // The filesystem has none.
+        Err(Errno::OPNOTSUPP) => 0,
+        done => done.map_err(looking("listxattr"))?,
+    };
+    let mut rest = &buffer[..length];
+    Ok(std::iter::from_fn(move || {
+        let name = CStr::from_bytes_until_nul(rest).ok()?;
+        rest = &rest[name.count_bytes() + 1..];
+        Some(name)
+    }))
+}
+
+/// Nothing, if it was removed since it was listed, or is listed but not for us to read.
+fn value_in<'a>(
+    buffer: &'a mut [u8],
+    name: &CStr,
+    get: impl Fn(&CStr, &mut [u8]) -> IoResult<usize>,
+) -> Result<Option<&'a [u8]>, Fault> {
+    match get(name, buffer) {
+        Ok(length) => Ok(Some(&buffer[..length])),
+        Err(Errno::NODATA) => Ok(None),
+        Err(_) if is_of_the_machine(name) => Ok(None),
+        Err(errno) => Err(looking("getxattr")(errno)),
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Control {
     entries_total: AtomicU64,
     bytes_done: AtomicU64,
     bytes_total: AtomicU64,
-    stop: AtomicBool,
+    stop: Arc<AtomicBool>,
     halted: AtomicBool,
 }
 
@@ -48,6 +48,15 @@ impl Control {
     pub fn paced(pace: Arc<dyn Pace>) -> Self {
         Self {
             pace: Some(pace),
+            ..Self::default()
+        }
+    }
+
+    /// One that stops together with this one and counts for itself.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self {
+            stop: Arc::clone(&self.stop),
             ..Self::default()
         }
     }

@@ -1,4 +1,4 @@
-//! The engine on plain directory trees: clone, remove, count, list, make directories.
+//! The engine on plain directory trees: clone, remove, count, digest, list, make directories.
 //!
 //! It knows no volumes, no tasks and no gRPC, and it is synchronous: call it from threads that may block. Whoever calls
 //! shares a [`Control`] with it, to follow the work and to stop it.
@@ -12,8 +12,10 @@
 pub mod attributes;
 pub mod clone;
 pub mod control;
+pub mod digest;
 pub mod dirents;
 pub mod error;
+mod extents;
 pub mod list;
 pub mod meta;
 pub mod mkdir;
@@ -26,6 +28,7 @@ pub mod walk;
 
 pub use clone::{Checkpoint, CloneTarget, Cloned, Moment, Ongoing, clone_tree};
 pub use control::{Control, Pace, Progress};
+pub use digest::{TreeDigest, digest};
 pub use error::{Fault, TreeError};
 pub use list::{Entry, Page};
 pub use meta::{FileKind, Meta};

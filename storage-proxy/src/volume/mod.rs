@@ -28,6 +28,7 @@ mod layout;
 mod lock;
 mod opened;
 mod publish;
+mod scratch;
 mod trash;
 
 pub use capacity::{Capacity, Health};

@@ -88,6 +88,7 @@ async fn clone(rig: &Rig, source: Uuid) -> (Uuid, PathBuf, Outcome) {
         source,
         vfolder,
         source_epoch: 1,
+        receipt: false,
     };
     let ended = run(rig, work).await;
     (vfolder, rig.tree(vfolder), ended)
@@ -274,6 +275,7 @@ async fn a_cancelled_clone_leaves_no_subvolume() {
             source,
             vfolder,
             source_epoch: 1,
+            receipt: false,
         };
         let record = serde_json::json!({ "spec": rig.spec(work), "totals": null });
         rig.volume

@@ -80,6 +80,7 @@ async fn a_clone_is_whole_whenever_the_process_died() {
             source,
             vfolder,
             source_epoch: 1,
+            receipt: false,
         });
         let tree = scene.rig.fill(source);
         scene.journal((step >= 4).then_some((123, 456)));

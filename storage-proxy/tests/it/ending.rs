@@ -29,6 +29,7 @@ async fn what_an_earlier_life_has_published_is_not_cancelled_before_this_one_beg
                 source,
                 vfolder,
                 source_epoch: 1,
+                receipt: false,
             },
             true,
             123,
@@ -69,6 +70,7 @@ async fn a_caller_that_hangs_up_changes_no_verdict() {
             source,
             vfolder,
             source_epoch: 1,
+            receipt: false,
         };
         journal(&rig, operation, work);
         if published {
@@ -131,6 +133,7 @@ async fn what_is_forgotten_leaves_nothing_whenever_its_process_died() {
             source,
             vfolder,
             source_epoch: 1,
+            receipt: false,
         };
         if step > 0 {
             journal(&rig, operation, clone);

@@ -21,6 +21,7 @@ async fn a_clone_waits_for_writers_and_copies_nothing_while_one_is_in_the_tree()
         source,
         vfolder,
         source_epoch: 2,
+        receipt: false,
     });
     let run = || rig.tasks.run(operation, clone.clone()).unwrap();
     let failure = outcome(run()).await.failure.unwrap();
@@ -60,6 +61,7 @@ async fn a_clone_does_not_begin_under_a_newer_writer_or_fence() {
             source,
             vfolder,
             source_epoch: 2,
+            receipt: false,
         };
         let task = rig.tasks.run(Uuid::now_v7(), rig.spec(work)).unwrap();
         let failure = outcome(task).await.failure.unwrap();

@@ -34,6 +34,7 @@ async fn no_tree_appears_once_a_fence_was_answered() {
                     source,
                     vfolder,
                     source_epoch,
+                    receipt: false,
                 },
                 400,
             ),

@@ -57,6 +57,7 @@ async fn fails_for_want_of_space(rig: &Rig, source: Uuid) {
         source,
         vfolder,
         source_epoch: 1,
+        receipt: false,
     });
     let task = rig.tasks.run(Uuid::now_v7(), clone).unwrap();
     let ended = outcome(task).await;
@@ -218,6 +219,7 @@ async fn clears_and_purges_when_full(rig: Rig) {
             source,
             vfolder,
             source_epoch: 1,
+            receipt: false,
         },
         Uuid::now_v7(),
     );

@@ -107,6 +107,7 @@ async fn only_the_copy_waits_for_a_turn() {
                 source,
                 vfolder,
                 source_epoch: 1,
+                receipt: false,
             },
         )
     };
@@ -120,6 +121,7 @@ async fn only_the_copy_waits_for_a_turn() {
             source,
             vfolder: published,
             source_epoch: 1,
+            receipt: false,
         },
     ] {
         let quick = tasks.run(Uuid::now_v7(), spec("v", work)).unwrap();

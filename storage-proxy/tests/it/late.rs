@@ -21,6 +21,7 @@ fn clone(rig: &Rig, source: Uuid, vfolder: Uuid) -> TaskSpec {
         source,
         vfolder,
         source_epoch: 2,
+        receipt: false,
     })
 }
 

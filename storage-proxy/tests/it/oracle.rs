@@ -149,7 +149,7 @@ fn blocks(path: &Path, data: &[(u64, u64)]) -> Vec<(u64, Vec<u8>)> {
     found
 }
 
-fn xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
+pub fn xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut names = vec![0; 65536];
     let length = match llistxattr(path, &mut names[..]) {
         Err(Errno::OPNOTSUPP) => 0,

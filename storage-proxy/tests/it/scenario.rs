@@ -21,7 +21,7 @@ use vfolder_storage_proxy::{
 };
 
 use crate::{
-    oracle,
+    digest_reference, oracle,
     proxy::Proxy,
     support::{c, directory},
 };
@@ -79,6 +79,7 @@ impl Scenario {
                     source,
                     vfolder,
                     source_epoch: 1,
+                    receipt: true,
                 },
             };
             let record = serde_json::json!({ "spec": spec, "totals": null });
@@ -141,6 +142,7 @@ impl Scenario {
                     source_id: self.source.to_string(),
                     vfolder_id,
                     source_epoch: 1,
+                    receipt: true,
                 })
             }
         }
@@ -170,6 +172,7 @@ impl Scenario {
                     volume: "v".into(),
                     vfolder_id: self.vfolder.to_string(),
                     epoch: 1,
+                    only_reads: false,
                 });
                 let answer = proxy.storage().cancel_task(request).await?;
                 assert!(!answer.into_inner().published);
@@ -198,7 +201,9 @@ impl Scenario {
 
     /// After the last `drive`, which was answered, and perhaps yet another restart.
     pub async fn check(&self, proxy: &Proxy, what: &str) {
-        let failure = self.run(proxy).await.unwrap().failure;
+        let TaskOutcome {
+            failure, receipt, ..
+        } = self.run(proxy).await.unwrap();
         let reason = failure.map(|failure| failure.reason);
         let reason = reason.as_deref();
         let there = self.tree(self.vfolder).exists();
@@ -212,6 +217,9 @@ impl Scenario {
                     &oracle::describe(&self.tree(self.source)),
                     &oracle::describe(&self.tree(self.vfolder)),
                 );
+                let copy = digest_reference::read(&self.tree(self.vfolder));
+                let digest = digest_reference::digest(&copy);
+                assert_eq!(receipt.map(|r| r.digest), Some(digest), "{what}");
             }
             Kind::Purge => assert_eq!((reason, there), (None, false), "{what}"),
             Kind::Failing => {

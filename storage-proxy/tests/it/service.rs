@@ -108,6 +108,7 @@ async fn a_vfolders_trees_are_made_used_copied_and_destroyed() {
         source_id: id.clone(),
         vfolder_id: copy.to_string(),
         source_epoch: 0,
+        receipt: false,
     });
     let operation = Uuid::now_v7();
     let outcome = proxy.run(operation, clone.clone()).await.unwrap();
@@ -344,6 +345,7 @@ async fn it_stops_on_sigterm_and_remembers_after_a_restart() {
         source_id: source.to_string(),
         vfolder_id: copy.to_string(),
         source_epoch: 0,
+        receipt: false,
     });
     let first = proxy.run(operation, clone.clone()).await.unwrap();
     let second_owner = serve(proxy.dir.path()).wait_with_output().unwrap();

@@ -58,6 +58,7 @@ async fn clone(proxy: &Proxy, source: Uuid, source_epoch: i64) {
         source_id: source.to_string(),
         vfolder_id: Uuid::now_v7().to_string(),
         source_epoch,
+        receipt: false,
     });
     let ended = proxy.run(Uuid::now_v7(), task).await.unwrap();
     assert_eq!(ended.failure, None);
@@ -159,6 +160,7 @@ async fn outdated_at(point: &str, by_a_fence: bool) {
         source_id: source.to_string(),
         vfolder_id: vfolder.to_string(),
         source_epoch: 2,
+        receipt: false,
     });
     let passage = format!("\"{point}\" passage=1");
     let cloned = held_up(

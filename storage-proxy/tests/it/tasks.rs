@@ -32,6 +32,7 @@ async fn create_clone_and_purge_end_with_what_they_say() {
         source,
         vfolder,
         source_epoch: 1,
+        receipt: false,
     }))
     .await;
     assert_eq!(cloned.failure, None);
@@ -58,6 +59,7 @@ async fn asking_again_attaches_or_answers_and_other_arguments_are_refused() {
         source,
         vfolder,
         source_epoch: 1,
+        receipt: false,
     });
     let first = rig.tasks.run(operation, spec.clone()).unwrap();
     let second = rig.tasks.run(operation, spec.clone()).unwrap();
@@ -65,6 +67,7 @@ async fn asking_again_attaches_or_answers_and_other_arguments_are_refused() {
         source,
         vfolder: Uuid::now_v7(),
         source_epoch: 1,
+        receipt: false,
     });
     assert_eq!(
         rig.tasks.run(operation, other.clone()).unwrap_err(),
@@ -114,6 +117,7 @@ async fn a_missing_source_is_told_and_leaves_nothing() {
         source: Uuid::now_v7(),
         vfolder: Uuid::now_v7(),
         source_epoch: 1,
+        receipt: false,
     };
     let operation = Uuid::now_v7();
     let failure = outcome(rig.tasks.run(operation, rig.spec(work)).unwrap())
@@ -166,6 +170,7 @@ async fn a_running_task_can_be_cancelled_and_not_forgotten() {
         source,
         vfolder,
         source_epoch: 1,
+        receipt: false,
     });
     // On this one-threaded runtime the task does not begin before we wait for something.
     let task = rig.tasks.run(operation, spec.clone()).unwrap();
@@ -205,6 +210,7 @@ async fn of_cancel_and_publication_exactly_one_wins() {
                 source,
                 vfolder,
                 source_epoch: 1,
+                receipt: false,
             }
         } else {
             Work::Create { vfolder }
@@ -243,6 +249,7 @@ async fn what_does_not_run_is_cancelled_on_disk() {
                 source,
                 vfolder,
                 source_epoch: 1,
+                receipt: false,
             },
             false,
             false,
@@ -252,6 +259,7 @@ async fn what_does_not_run_is_cancelled_on_disk() {
                 source,
                 vfolder,
                 source_epoch: 1,
+                receipt: false,
             },
             true,
             true,
@@ -338,6 +346,7 @@ async fn a_suspended_task_goes_on_after_a_restart() {
         source,
         vfolder,
         source_epoch: 1,
+        receipt: false,
     });
     let mut task = rig.tasks.run(operation, spec.clone()).unwrap();
     rig.tasks.suspend().await;

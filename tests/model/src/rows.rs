@@ -20,6 +20,8 @@ impl World {
                 match op.kind {
                     Kind::Create | Kind::Clone => backing.creations += 1,
                     Kind::Purge => backing.purges += 1,
+                    // It backs nothing.
+                    Kind::Verify => {}
                 }
             }
             if op.source == Some(vfolder) {
@@ -220,6 +222,8 @@ impl World {
             (Kind::Create | Kind::Clone, _) => (Transition::CreationUndone, Status::Deleted),
             (Kind::Purge, End::Done) => (Transition::PurgeEnd, Status::Deleted),
             (Kind::Purge, _) => (Transition::PurgeFail, Status::Error),
+            // The model has none: it changes no row and no tree.
+            (Kind::Verify, _) => return,
         };
         let op = self.operation(operation);
         if end == End::Failed && !op.excused && !op.cancel {
@@ -234,6 +238,7 @@ impl World {
         let transition = match op.kind {
             Kind::Purge => Transition::PurgeFail,
             Kind::Create | Kind::Clone => Transition::CreationLost,
+            Kind::Verify => return,
         };
         self.end(p, operation, State::Failed, transition, Status::Error);
     }

@@ -1,7 +1,9 @@
 //! Changes of a record.
 
 use prost_types::FieldMask;
-use vfolder_proto::v1::{DeleteVFolderRequest, ResetStatusRequest, UpdateVFolderRequest, VFolder};
+use vfolder_proto::v1::{
+    DeleteVFolderRequest, ResetStatusRequest, UpdateVFolderRequest, VFolder, VerifyVFolderRequest,
+};
 
 use super::{List, seconds};
 
@@ -97,6 +99,17 @@ pub(super) fn changes(list: &mut List, id: &str) {
         };
         list.add(delete, what, request, &["retention"]);
     }
+    for (what, expected_digest) in [
+        ("a digest of another kind", "sha256:00"),
+        ("a digest in capitals", DIGEST_IN_CAPITALS),
+    ] {
+        let request = VerifyVFolderRequest {
+            vfolder_id: id.into(),
+            expected_digest: expected_digest.into(),
+        };
+        let verify = "vfolder.v1.VFolderService/VerifyVFolder";
+        list.add(verify, what, request, &["expected_digest"]);
+    }
     let reset = ResetStatusRequest {
         vfolder_id: id.into(),
         reason: "x".repeat(1001),
@@ -109,3 +122,6 @@ pub(super) fn changes(list: &mut List, id: &str) {
         &["reason"],
     );
 }
+
+const DIGEST_IN_CAPITALS: &str =
+    "blake3-tree-v1:8FBDD16B85432B60B7C62847A5659161EF8DEF99F6FEB34105771F56190684F2";

@@ -199,6 +199,7 @@ pub(super) fn creations(list: &mut List, id: &str) {
             vfolder: vfolder.clone(),
             request_id: request_id.into(),
             validate_only: false,
+            receipt: false,
         };
         list.add(
             clone,

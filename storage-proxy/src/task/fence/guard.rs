@@ -1,6 +1,9 @@
 //! A stay in a tree.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +14,8 @@ use super::tree::Tree;
 pub enum Stay {
     /// Reading files.
     Reading,
+    /// Reading all of it, to say what it is: it is noted if anybody writes meanwhile.
+    Verifying,
     /// Changing them.
     Writing,
     /// Copying all of it as of one moment: any writer who comes in afterwards ends this stay.
@@ -27,6 +32,7 @@ pub struct Guard {
     pub(super) tree: Arc<Tree>,
     pub(super) number: u64,
     pub(super) cut: CancellationToken,
+    pub(super) disturbed: Arc<AtomicBool>,
 }
 
 impl Guard {
@@ -34,6 +40,12 @@ impl Guard {
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.cut.is_cancelled()
+    }
+
+    /// Of [`Stay::Verifying`]: whether somebody was in the tree for writing meanwhile.
+    #[must_use]
+    pub fn is_disturbed(&self) -> bool {
+        self.disturbed.load(Relaxed)
     }
 
     /// Waits until it does.

@@ -1,7 +1,10 @@
 //! One vfolder's fence, and who is in its tree.
 
 use std::{
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -40,6 +43,7 @@ struct Guest {
     epoch: i64,
     cut: CancellationToken,
     control: Arc<Control>,
+    disturbed: Arc<AtomicBool>,
 }
 
 impl Guest {
@@ -58,7 +62,7 @@ impl Guest {
 
 const fn least(stay: Stay, fence: Fence) -> i64 {
     match stay {
-        Stay::Reading => fence.readers,
+        Stay::Reading | Stay::Verifying => fence.readers,
         Stay::Writing | Stay::Copying | Stay::Publishing => fence.writers,
     }
 }
@@ -96,28 +100,36 @@ impl Tree {
         match stay {
             // The tree is no longer what it was when the copy began. A right to write by this epoch or a newer one
             // is given only once the clone has ended for the manager, whatever it still does here.
-            Stay::Writing => state.of(Stay::Copying).for_each(Guest::cut),
+            Stay::Writing => {
+                state.of(Stay::Copying).for_each(Guest::cut);
+                let verifying = state.of(Stay::Verifying);
+                verifying.for_each(|guest| guest.disturbed.store(true, Relaxed));
+            }
             Stay::Copying => {
                 if let Some(newest) = state.of(Stay::Writing).map(|writer| writer.epoch).max() {
                     return Err(newest);
                 }
             }
-            Stay::Reading | Stay::Publishing => {}
+            Stay::Reading | Stay::Verifying | Stay::Publishing => {}
         }
         state.last += 1;
         let (number, cut) = (state.last, CancellationToken::new());
+        let written = state.of(Stay::Writing).next().is_some();
+        let disturbed = Arc::new(AtomicBool::new(stay == Stay::Verifying && written));
         state.guests.push(Guest {
             number,
             stay,
             epoch,
             cut: cut.clone(),
             control,
+            disturbed: Arc::clone(&disturbed),
         });
         drop(state);
         Ok(Guard {
             tree: Arc::clone(this),
             number,
             cut,
+            disturbed,
         })
     }
 

@@ -1,14 +1,14 @@
 //! A copy of a tree, as it was at one moment.
 
-use std::{os::fd::AsFd as _, sync::Arc, thread};
+use std::{os::fd::AsFd as _, sync::Arc, thread, time::Instant};
 
 use uuid::Uuid;
 
 use super::{Interrupted, Job, Record, Step, checkpoints::Checkpoints, sync::sync};
 use crate::{
-    backend::Cloned,
+    backend::{Cloned, Method},
     faults::pass,
-    task::{Failure, FailureKind, Guard, Stay, lane::Long, spec::Totals},
+    task::{Done, Failure, FailureKind, Guard, Receipt, Stay, lane::Long, spec::Totals},
     tree::{CloneTarget, Control, Progress, TreeError, TreeRoot, Workers, usage},
     volume::{Fence, Staging, VolumeError},
 };
@@ -22,9 +22,9 @@ impl Job<'_> {
         record: Option<Record>,
     ) -> Result<Step, Interrupted> {
         self.at("clone.begin")?;
-        let totals = record.as_ref().and_then(|record| record.totals);
+        let totals = record.as_ref().and_then(|record| record.totals.clone());
         if self.is_published(vfolder)? {
-            return Ok(Step::Done(totals.map(Progress::from).unwrap_or_default()));
+            return Ok(Step::Done(totals.map(Done::from).unwrap_or_default()));
         }
         drop(self.take_target()?);
         if record.is_none() {
@@ -44,25 +44,30 @@ impl Job<'_> {
         source: Uuid,
         source_epoch: i64,
         vfolder: Uuid,
-    ) -> Result<Progress, Interrupted> {
+        receipt: bool,
+    ) -> Result<Done, Interrupted> {
         let held = self.hold_source(source, source_epoch)?;
-        let copied = self.copy_while_held(source, vfolder, &held);
+        let copied = self.copy_while_held(source, vfolder, receipt, &held);
         // Whoever cuts this clone off waits for no more than that it has stopped.
         drop(held);
-        copied.map_err(|why| self.clean_up_after(why))?;
+        let receipt = copied.map_err(|why| self.clean_up_after(why))?;
         pass("clone.published");
         self.tidy();
-        Ok(self.task.control.progress())
+        let progress = self.task.control.progress();
+        Ok(Done { progress, receipt })
     }
 
     fn copy_while_held(
         &self,
         source: Uuid,
         vfolder: Uuid,
+        receipt: bool,
         held: &Guard,
-    ) -> Result<(), Interrupted> {
+    ) -> Result<Option<Receipt>, Interrupted> {
         let copy = || {
-            let (staging, durable) = self.copy(source)?;
+            let begun = Instant::now();
+            let copied = self.copy(source)?;
+            let (staging, took) = (copied.staging, begun.elapsed());
             self.at("clone.copied")?;
             let Progress {
                 entries_done: entries,
@@ -70,19 +75,33 @@ impl Job<'_> {
                 ..
             } = self.task.control.progress();
             self.task.control.set_totals(entries, bytes);
+            let receipt = match receipt {
+                true => Some(self.digest_staged(&staging)?),
+                false => None,
+            };
             // What the place needs is made durable together with the tree.
             let place = self.volume.prepare_place(vfolder)?;
             self.at("clone.placed")?;
-            if !durable {
+            let syncing = Instant::now();
+            if !copied.durable {
                 sync(&staging, &self.task.control).map_err(|error| self.failed(error))?;
             }
+            if !copied.resumed {
+                let rates = &self.ledger.rates;
+                rates.note(copied.method, entries, bytes, took + syncing.elapsed());
+            }
             self.at("clone.synced")?;
-            self.write_record(Some(Totals { entries, bytes }))?;
+            self.write_record(Some(Totals {
+                entries,
+                bytes,
+                receipt: receipt.clone(),
+            }))?;
             self.at("clone.totalled")?;
             self.publish(|| match held.is_cut() {
                 true => Err(outdated(source).into()),
                 false => Ok(self.volume.publish(&staging, &place, vfolder)?),
-            })
+            })?;
+            Ok(receipt)
         };
         copy().map_err(|why| match why {
             // Cut off, and not asked to stop.
@@ -99,8 +118,7 @@ impl Job<'_> {
         Ok(fences.enter(self.volume, source, Stay::Copying, epoch, control)?)
     }
 
-    /// Answers also whether the copy is durable already.
-    fn copy(&self, source: Uuid) -> Result<(Staging, bool), Interrupted> {
+    fn copy(&self, source: Uuid) -> Result<Copied, Interrupted> {
         let Some(tree) = self.volume.tree(source)? else {
             let message = format!("the vfolder {source} has no tree on this volume");
             return Err(Failure::lasting(FailureKind::SourceMissing, message).into());
@@ -141,7 +159,19 @@ impl Job<'_> {
                 "clone resumed"
             );
         }
-        Ok((staging, cloned.durable))
+        let method = match (
+            cloned.walked,
+            self.volume.backend().method_for(tree.as_fd()),
+        ) {
+            (Some(_), Method::Snapshot) => Method::Reflink,
+            (_, method) => method,
+        };
+        Ok(Copied {
+            staging,
+            durable: cloned.durable,
+            resumed,
+            method,
+        })
     }
 
     fn copy_and_count(
@@ -180,6 +210,15 @@ impl Job<'_> {
             error => error.into(),
         }
     }
+}
+
+/// A copy in staging.
+struct Copied {
+    staging: Staging,
+    durable: bool,
+    /// An earlier life had begun it.
+    resumed: bool,
+    method: Method,
 }
 
 fn outdated(source: Uuid) -> Failure {

@@ -19,7 +19,7 @@ impl Job<'_> {
             }
             self.at("create.journalled")?;
         }
-        self.create(vfolder).map(Step::Done)
+        self.create(vfolder).map(|done| Step::Done(done.into()))
     }
 
     pub(super) fn create(&self, vfolder: Uuid) -> Result<Progress, Interrupted> {

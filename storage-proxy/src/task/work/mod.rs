@@ -6,16 +6,16 @@ mod create;
 mod job;
 mod purge;
 mod sync;
+mod verify;
 
 pub(super) use self::job::Job;
-use super::{Failure, Work, lane::Long, phase::Stop, spec::Record};
-use crate::tree::Progress;
+use super::{Done, Failure, Work, lane::Long, phase::Stop, spec::Record};
 
 /// How far a task is.
 #[derive(Debug)]
 pub(super) enum Step {
     /// It is done; this was done in all.
-    Done(Progress),
+    Done(Done),
     /// What remains takes long.
     Long(Long),
 }
@@ -59,8 +59,10 @@ impl Job<'_> {
                 source,
                 vfolder,
                 source_epoch,
+                ..
             } => self.begin_clone(source, source_epoch, vfolder, record),
             Work::Purge { vfolder } => self.purge(vfolder),
+            Work::Verify { .. } => Ok(Step::Long(Long::Copy)),
         }
         .map_err(|why| self.clean_up_after(why))
     }
@@ -68,15 +70,17 @@ impl Job<'_> {
     /// Does what takes long, after [`Job::begin`] and with a turn.
     pub fn go_on(&self) -> Result<Step, Interrupted> {
         match self.task.spec.work {
-            Work::Create { vfolder } => self.create(vfolder).map(Step::Done),
+            Work::Create { vfolder } => self.create(vfolder).map(Done::from).map(Step::Done),
             Work::Clone {
                 source,
                 vfolder,
                 source_epoch,
+                receipt,
             } => self
-                .copy_and_publish(source, source_epoch, vfolder)
+                .copy_and_publish(source, source_epoch, vfolder, receipt)
                 .map(Step::Done),
             Work::Purge { vfolder } => self.purge(vfolder),
+            Work::Verify { vfolder } => self.verify(vfolder).map(Step::Done),
         }
     }
 }

@@ -24,7 +24,7 @@ impl Job<'_> {
             })?;
             pass("purge.hidden");
         }
-        Ok(Step::Done(Progress::default()))
+        Ok(Step::Done(Progress::default().into()))
     }
 
     /// Takes the tree away from everybody else. On a full volume this is noted later (it is what makes space): until then

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::{
-    fs::{SeekFrom, copy_file_range, fstat, ftruncate, ioctl_ficlone, seek},
+    fs::{copy_file_range, fstat, ftruncate, ioctl_ficlone},
     io::{Errno, pread, pwrite},
 };
 
@@ -11,6 +11,7 @@ use super::entry::Copying;
 use crate::tree::{
     Control, Fault, Meta,
     error::{looking, system},
+    extents::next_extent,
 };
 
 /// Below this, reading and writing beats asking for shared blocks or for copy_file_range(2).
@@ -301,21 +302,5 @@ fn read_once(file: &OwnedFd, buffer: &mut [u8], at: u64) -> Result<usize, Fault>
             Err(Errno::INTR) => {}
             done => return done.map_err(system("read")),
         }
-    }
-}
-
-/// The first data at or after `at` and its end, both below `end`; nothing, if only a hole is left.
-fn next_extent(source: &OwnedFd, at: u64, end: u64) -> Result<Option<(u64, u64)>, Fault> {
-    let from = match seek(source, SeekFrom::Data(at)) {
-        Ok(from) if from < end => from,
-        Ok(_) | Err(Errno::NXIO) => return Ok(None),
-        // The filesystem doesn't tell: all of it counts as data.
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(Some((at, end))),
-        Err(errno) => return Err(looking("lseek")(errno)),
-    };
-    match seek(source, SeekFrom::Hole(from)) {
-        Ok(to) => Ok(Some((from, to.min(end)))),
-        Err(Errno::NXIO) => Ok(None),
-        Err(errno) => Err(looking("lseek")(errno)),
     }
 }

@@ -4,7 +4,7 @@ mod attributes;
 mod contents;
 mod crowds;
 mod kinds;
-mod kit;
+pub mod kit;
 
 use std::{
     fs,

@@ -115,6 +115,7 @@ impl Client {
             vfolder: Some(described(&name, &tag)),
             request_id: self.request_id(),
             validate_only: false,
+            receipt: false,
         };
         let deed = Deed::Clone {
             source: source.id,

@@ -1,0 +1,11 @@
+ALTER TABLE vfolders DROP COLUMN digest_time;
+ALTER TABLE vfolders DROP COLUMN digest_bytes;
+ALTER TABLE vfolders DROP COLUMN digest_files;
+ALTER TABLE vfolders DROP COLUMN digest;
+ALTER TABLE operations DROP COLUMN may_have_changed;
+ALTER TABLE operations DROP COLUMN expected_digest;
+ALTER TABLE operations DROP COLUMN digest;
+ALTER TABLE operations DROP COLUMN receipt;
+DELETE FROM operations WHERE kind = 'VERIFY';
+ALTER TABLE operations DROP CONSTRAINT operations_kind_check;
+ALTER TABLE operations ADD CONSTRAINT operations_kind_check CHECK (kind IN ('CREATE', 'CLONE', 'PURGE'));

@@ -1,0 +1,204 @@
+//! Reads what is in a tree, one entry at a time, for its digest.
+
+use std::{
+    ffi::CStr,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+};
+
+use rustix::{
+    fs::{AtFlags, readlinkat, statat},
+    io::{Errno, pread},
+};
+
+use super::{
+    content::{BLOCK_SIZE, ContentHasher},
+    record::{Body, PathDigest},
+    worker::{DigestWorker, Digester},
+};
+use crate::tree::{
+    Control, Fault, FileKind, Meta, attributes::AttributeReader, error::looking,
+    extents::next_extent, open::open_regular,
+};
+
+/// Blocks read at once.
+const BUFFER: usize = 4 * BLOCK_SIZE;
+/// How often an entry may turn into something else before it is given up.
+const ATTEMPTS: usize = 8;
+
+/// What one thread needs to read entries.
+pub struct EntryReader {
+    /// Where they go.
+    pub worker: DigestWorker,
+    attributes: AttributeReader,
+    buffer: Vec<u8>,
+}
+
+impl Default for EntryReader {
+    fn default() -> Self {
+        Self {
+            worker: DigestWorker::default(),
+            attributes: AttributeReader::default(),
+            buffer: vec![0; BUFFER],
+        }
+    }
+}
+
+impl EntryReader {
+    /// Adds an open directory.
+    pub fn add_directory(
+        &mut self,
+        digester: &Digester<'_>,
+        path: &PathDigest,
+        directory: BorrowedFd<'_>,
+        meta: &Meta,
+    ) -> Result<(), Fault> {
+        let Self {
+            worker, attributes, ..
+        } = self;
+        worker.begin();
+        attributes.read_open(directory, |name, value| worker.attribute(name, value))?;
+        let body = worker.other(meta);
+        worker.add(digester, path, meta, &body)
+    }
+
+    /// Adds the entry `name` of `directory`, which is at `parent`; false if it is a directory.
+    pub fn add_entry(
+        &mut self,
+        digester: &Digester<'_>,
+        parent: &PathDigest,
+        directory: BorrowedFd<'_>,
+        name: &CStr,
+        control: &Control,
+    ) -> Result<bool, Fault> {
+        let path = self.worker.path(parent, name);
+        for _ in 0..ATTEMPTS {
+            let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+            let meta = Meta::from(stat.map_err(looking("fstatat"))?);
+            if meta.kind == FileKind::Directory {
+                return Ok(false);
+            }
+            if digester.is_known(&meta) {
+                self.worker.add_link(digester, &path, meta.id)?;
+                control.entry_done();
+                return Ok(true);
+            }
+            self.worker.begin();
+            let read = match meta.kind {
+                FileKind::Regular => self.read_file(directory, name, control),
+                _ => self.read_special(directory, name, meta),
+            };
+            // What it is now may be another inode than before.
+            if !matches!(&read, Ok((_, now)) if now.id == meta.id) {
+                digester.forget(&meta);
+            }
+            match read {
+                Err(Fault::Changed) => {}
+                read => {
+                    let (body, meta) = read?;
+                    self.worker.add(digester, &path, &meta, &body)?;
+                    control.entry_done();
+                    return Ok(true);
+                }
+            }
+        }
+        Err(Fault::Changed)
+    }
+
+    fn read_file(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        name: &CStr,
+        control: &Control,
+    ) -> Result<(Body, Meta), Fault> {
+        let Self {
+            worker,
+            attributes,
+            buffer,
+        } = self;
+        let (file, meta) = open_regular(directory, name, control)?;
+        let size = read_content(&file, meta.size, buffer, &mut worker.content, control)?;
+        attributes.read_open(file.as_fd(), |name, value| worker.attribute(name, value))?;
+        Ok((worker.file(&meta, size), meta))
+    }
+
+    fn read_special(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        name: &CStr,
+        meta: Meta,
+    ) -> Result<(Body, Meta), Fault> {
+        let Self {
+            worker, attributes, ..
+        } = self;
+        let target = match meta.kind {
+            FileKind::Symlink => Some(readlinkat(directory, name, Vec::new()).map_err(
+                |errno| match errno {
+                    Errno::INVAL => Fault::Changed,
+                    other => looking("readlinkat")(other),
+                },
+            )?),
+            _ => None,
+        };
+        attributes.read_entry(directory, name, |name, value| worker.attribute(name, value))?;
+        let body = match target {
+            Some(target) => worker.symlink(&meta, target.as_bytes()),
+            None => worker.other(&meta),
+        };
+        Ok((body, meta))
+    }
+}
+
+/// Hashes the first `size` bytes, holes passed over, and answers how many there were: a file that shrinks meanwhile is
+/// read as far as it reaches.
+fn read_content(
+    file: &OwnedFd,
+    size: u64,
+    buffer: &mut [u8],
+    hasher: &mut ContentHasher,
+    control: &Control,
+) -> Result<u64, Fault> {
+    const BLOCK: u64 = BLOCK_SIZE as u64;
+    let mut at = 0;
+    while at < size {
+        let extent = match size {
+            // Asking where its data are costs more than reading it.
+            0..=BLOCK => Some((0, size)),
+            _ => next_extent(file, at, size)?,
+        };
+        let Some((from, to)) = extent else {
+            break;
+        };
+        // Blocks are hashed as a whole.
+        let from = (from - from % BLOCK).max(at);
+        let to = to.next_multiple_of(BLOCK).min(size);
+        control.bytes_done(from - at);
+        at = from;
+        while at < to {
+            control.check()?;
+            let wanted =
+                usize::try_from(to - at).map_or(buffer.len(), |left| left.min(buffer.len()));
+            let got = read_full(file, &mut buffer[..wanted], at)?;
+            hasher.update(at, &buffer[..got]);
+            control.bytes_done(got as u64);
+            at += got as u64;
+            if got < wanted {
+                return Ok(at);
+            }
+        }
+    }
+    control.bytes_done(size - at);
+    Ok(size)
+}
+
+/// As much as `buffer` has room for, less only at the end of the file.
+fn read_full(file: &OwnedFd, buffer: &mut [u8], at: u64) -> Result<usize, Fault> {
+    let mut got = 0;
+    while got < buffer.len() {
+        match pread(file, &mut buffer[got..], at + got as u64) {
+            Err(Errno::INTR) => {}
+            Ok(0) => break,
+            more => got += more.map_err(looking("read"))?,
+        }
+    }
+    Ok(got)
+}
