@@ -43,6 +43,7 @@ mod rsync;
 mod scenario;
 mod service;
 mod stale_grant;
+mod suites;
 mod support;
 mod tasks;
 mod vanish;
