@@ -12,7 +12,8 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 TARGET = $(shell cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
-.PHONY: help setup build run demo test test-long test-clients storm lint fmt bench bench-tree clean venv
+.PHONY: help setup build run demo test test-long test-foreign test-clients storm lint fmt bench bench-tree \
+	bench-reclaim clean venv
 
 help: ## Show the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,10 +40,14 @@ test: ## Run all tests, on SQLite and on PostgreSQL
 	"$(TARGET)/debug/with-postgres" cargo nextest run --workspace --profile $(NEXTEST_PROFILE) $(ARGS)
 	cargo test --workspace --doc --quiet
 
-test-long: ## The same with many more rounds of the races
+test-long: test-foreign ## The same with many more rounds of the races, and the suites of others
 	@scripts/setup.sh test
 	cargo nextest run --workspace --no-run
 	VFOLDER_TEST_LONG=1 "$(TARGET)/debug/with-postgres" cargo nextest run --workspace --profile long $(ARGS)
+
+test-foreign: ## Run pjdfstest and fsx in cloned trees, and build crates from a clone of cargo's registry
+	@scripts/setup.sh foreign
+	cargo nextest run -p vfolder-storage-proxy --profile long --run-ignored only -E 'test(/^suites::/)'
 
 test-clients: venv ## Run foreign clients (grpcurl, Python) against both services
 	cargo build -p vfolder-tests --bins
@@ -78,6 +83,7 @@ fmt: ## Format the code
 
 bench: ## Say which benchmarks there are
 	@echo "make bench-tree   cloning and removing trees, against cp, rsync, tar, cpz, xcp, fcp, rm and rmz; writes docs/benchmarks.md"
+	@echo "make bench-reclaim  what a session feels of a purge in the background"
 
 # FILESYSTEMS (ext4 xfs btrfs), CASES (A B C D E F), PEERS, ROUNDS (5), SCALE (1: inputs so many times smaller), EXTRAS=0
 # (the tables only), LONG=1 (memory at ten million files), PLACE (/dev/shm: up to 12 GiB of memory), OUT; QUICK=1: a glance
@@ -90,6 +96,10 @@ bench-tree: ## Measure cloning and removing trees against other tools; takes hou
 		PEERS="$(PEERS)" ROUNDS="$(or $(ROUNDS),$(if $(QUICK),1))" SCALE="$(SCALE)" LONG="$(LONG)" PLACE="$(PLACE)" \
 		EXTRAS="$(or $(EXTRAS),$(if $(QUICK),0))" OUT="$(or $(OUT),$(if $(QUICK),,docs/benchmarks.md))" \
 		PATH="$(TARGET)/bench-peers/bin:$$PATH" "$(TARGET)/release/bench-tree"
+
+bench-reclaim: ## Measure what a session feels of a purge in the background; as root
+	@scripts/setup.sh run
+	cargo bench -p vfolder-storage-proxy --bench reclaim
 
 clean: ## Remove what was built and installed here; .data, with its vfolders, stays
 	cargo clean

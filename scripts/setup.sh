@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # Brings what a purpose needs, or says exactly what to install. Quick when all is there.
 #
-#   setup.sh run | test | lint | clients | all
+#   setup.sh run | test | foreign | lint | clients | all
 set -euo pipefail
 
 readonly NEXTEST_VERSION=0.9.143
+readonly PJDFSTEST_VERSION=0.2.2
+readonly FSX_VERSION=0.3.2
 missing=0
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -94,6 +96,16 @@ need_filesystems() {
     fi
 }
 
+# What finds faults with filesystems, for `make test-foreign`.
+need_suites() {
+    local tool
+    for tool in "pjdfstest@$PJDFSTEST_VERSION" "fsx@$FSX_VERSION"; do
+        command -v "${tool%@*}" >/dev/null && continue
+        say "building $tool; once"
+        cargo install --quiet --locked "$tool" || lacks "${tool%@*}" "cargo install --locked ${tool%@*}"
+    done
+}
+
 need_venv() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3 python3-venv ||
         lacks "Python 3 with venv" "apt-get install python3 python3-venv"
@@ -111,6 +123,7 @@ need_rust
 case $purpose in
 run) ;;
 test) need_postgres && need_nextest && need_filesystems ;;
+foreign) need_nextest && need_filesystems && need_suites ;;
 lint) need_components ;;
 clients) need_venv ;;
 all)
@@ -121,7 +134,7 @@ all)
     need_venv
     ;;
 *)
-    say "no such purpose: $purpose (run, test, lint, clients, all)"
+    say "no such purpose: $purpose (run, test, foreign, lint, clients, all)"
     exit 2
     ;;
 esac

@@ -224,13 +224,6 @@ impl Backend for Btrfs {
         fchmod(&made, Mode::RWXU).map(|()| made)
     }
 
-    fn method_for(&self, tree: BorrowedFd<'_>) -> Method {
-        match is_subvolume(tree) == Ok(true) && has_nested_subvolumes(tree) == Ok(false) {
-            true => Method::Snapshot,
-            false => self.plain.capabilities().method,
-        }
-    }
-
     fn clone_tree(
         &self,
         source: BorrowedFd<'_>,

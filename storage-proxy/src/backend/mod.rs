@@ -44,26 +44,6 @@ pub enum Method {
     Copy,
 }
 
-impl Method {
-    /// The bytes on disk that a clone of so much needs, but for what the filesystem itself needs to remember it.
-    #[must_use]
-    pub fn disk_bytes(self, source: &Usage) -> u64 {
-        match self {
-            Self::Snapshot | Self::Reflink => 0,
-            Self::Copy => source.disk_bytes,
-        }
-    }
-
-    /// The inodes that it needs; those of hard links are counted too often, so a few too many.
-    #[must_use]
-    pub fn inodes(self, source: &Usage) -> u64 {
-        match self {
-            Self::Snapshot => 0,
-            Self::Reflink | Self::Copy => source.entries,
-        }
-    }
-}
-
 /// What a backend can do on this volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
@@ -128,11 +108,6 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// # Errors
     /// Those of mkdir(2).
     fn create(&self, parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno>;
-
-    /// How this tree, or one like it, would be cloned.
-    fn method_for(&self, _tree: BorrowedFd<'_>) -> Method {
-        self.capabilities().method
-    }
 
     /// Clones the tree below `source`, a tree's root, to `target`, or goes on with what an earlier life has left there.
     /// Nobody writes into the source meanwhile who could be kept from it.

@@ -23,7 +23,10 @@ use super::{refuse, stream, volume};
 use crate::{
     task::{TaskSpec, Tasks, Work},
     tree::{Control, Workers, usage},
-    volume::{Fence, OpenVolume, Volume},
+    volume::{
+        Fence, OpenVolume, Volume,
+        method::{disk_bytes, inodes},
+    },
 };
 
 /// Entries sent ahead of a slow reader.
@@ -212,11 +215,9 @@ impl StorageService for Storage {
                 .tree(vfolder)
                 .map_err(|error| refuse::by_volume(&error))?;
             let tree = tree.ok_or_else(|| no_tree(vfolder))?;
-            let all = usage(tree.as_fd(), Workers::all_cores(), &control);
-            Ok((
-                all.map_err(|error| refuse::by_tree(&error))?,
-                volume.backend().method_for(tree.as_fd()),
-            ))
+            let all = usage(tree.as_fd(), Workers::all_cores(), &control)
+                .map_err(|error| refuse::by_tree(&error))?;
+            Ok((all, volume.method_for(tree.as_fd())))
         });
         let (all, method) = counted.await?;
         let took = self
@@ -229,8 +230,8 @@ impl StorageService for Storage {
             disk_bytes: all.disk_bytes,
             clone: Some(CloneEstimate {
                 method: volume::method(method).into(),
-                disk_bytes: method.disk_bytes(&all),
-                inodes: method.inodes(&all),
+                disk_bytes: disk_bytes(method, &all),
+                inodes: inodes(method, &all),
                 duration: duration.try_into().ok(),
             }),
         }))

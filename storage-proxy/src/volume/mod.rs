@@ -26,6 +26,7 @@ mod init;
 mod journal;
 mod layout;
 mod lock;
+pub mod method;
 mod opened;
 mod publish;
 mod scratch;

@@ -19,11 +19,7 @@ use vfolder_storage_proxy::tree::{Control, TreeDigest, Workers, digest};
 
 use crate::{
     digest_reference::{self as reference, Inode, Kind},
-    everything::{
-        HUGE, build,
-        kit::{chmod, chown, mknod},
-        set_times,
-    },
+    everything::{HUGE, build, chmod, chown, mknod, set_times},
     oracle,
     support::{clone, directory, remove},
 };
@@ -47,10 +43,9 @@ fn set_mtime(path: &Path, (tv_sec, tv_nsec): (i64, i64)) {
     utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }
 
-/// A tree with everything that there is, with times.
+/// A tree with everything that there is, with times; but for the file that is too large to be read whole.
 fn everything(root: &Path) {
     build(root);
-    // The page's own reader keeps contents in memory.
     fs::remove_file(root.join(HUGE)).unwrap();
     set_times(root, &oracle::walk(root));
 }

@@ -44,6 +44,7 @@ mod rsync;
 mod scenario;
 mod service;
 mod stale_grant;
+mod suites;
 mod support;
 mod tasks;
 mod vanish;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use tempfile::TempDir;
+use vfolder_images::not_checked;
 
 /// A filesystem, until this is dropped.
 pub struct Mounted<'a> {
@@ -41,7 +42,9 @@ impl<'a> Mounted<'a> {
             .arg(&image)
             .output();
         if !made.is_ok_and(|done| done.status.success()) {
-            eprintln!("NOT CHECKED: mkfs.{kind} is missing or fails, so nothing on {kind}");
+            not_checked(&format!(
+                "mkfs.{kind} is missing or fails, so nothing on {kind}"
+            ));
             return None;
         }
         let arguments = ["-o", "loop", image.to_str().unwrap()];
@@ -98,7 +101,7 @@ impl<'a> Mounted<'a> {
         if mount(arguments, at) {
             return Some(Self { at, image });
         }
-        eprintln!("NOT CHECKED: can't mount {arguments:?} here");
+        not_checked(&format!("can't mount {arguments:?} here"));
         None
     }
 }

@@ -86,6 +86,12 @@ pub fn seed() -> u64 {
     )
 }
 
+/// As `#[tokio::test]` does, for the tests that macros make.
+pub fn run<T>(test: impl Future<Output = T>) -> T {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap().block_on(test)
+}
+
 /// More than most machines that run tests have cores, so that threads meet.
 pub fn workers() -> Workers {
     Workers::new(const { NonZeroUsize::new(4).unwrap() })

@@ -51,14 +51,13 @@ impl Filesystem {
             Self::Ext4 => 4 * MIB,
             // mkfs.xfs(8), since xfsprogs 5.19.
             Self::Xfs => 300 * MIB,
-            // What mkfs.btrfs asks for is 109 MiB with metadata once.
-            Self::Btrfs => 128 * MIB,
+            Self::Btrfs => 32 * MIB,
             Self::Plain => 0,
         }
     }
 
     /// The command that makes it in `image`. None of them discards or zeroes what a new file doesn't have anyway.
-    pub(crate) fn mkfs(self, image: &Path) -> Vec<String> {
+    pub(crate) fn mkfs(self, image: &Path, bytes: u64) -> Vec<String> {
         let options: &[&str] = match self {
             Self::Ext4 => &[
                 "mkfs.ext4",
@@ -70,6 +69,8 @@ impl Filesystem {
                 "nodiscard,lazy_itable_init=1,lazy_journal_init=1",
             ],
             Self::Xfs => &["mkfs.xfs", "-q", "-f", "-K", "-m", "reflink=1"],
+            // Metadata have no place of their own there, to be full while there is space (mkfs.btrfs(8), --mixed).
+            Self::Btrfs if bytes < 512 * MIB => &["mkfs.btrfs", "-q", "-f", "-K", "--mixed"],
             Self::Btrfs => &[
                 "mkfs.btrfs",
                 "-q",
@@ -109,31 +110,33 @@ impl fmt::Display for Filesystem {
 }
 
 /// Makes of each `fn name(filesystem: Filesystem)` the tests `name::ext4`, `name::xfs`, `name::btrfs` and `name::plain`.
-/// Attributes before a name are those of its tests.
 #[macro_export]
 macro_rules! on_each_filesystem {
-    ($($(#[$attribute:meta])* $name:ident),+ $(,)?) => {$(
+    ($($name:ident),+ $(,)?) => {$(
         mod $name {
-            $(#[$attribute])*
-            #[test]
-            fn ext4() {
-                super::$name($crate::Filesystem::Ext4);
-            }
-            $(#[$attribute])*
-            #[test]
-            fn xfs() {
-                super::$name($crate::Filesystem::Xfs);
-            }
-            $(#[$attribute])*
-            #[test]
-            fn btrfs() {
-                super::$name($crate::Filesystem::Btrfs);
-            }
-            $(#[$attribute])*
-            #[test]
-            fn plain() {
-                super::$name($crate::Filesystem::Plain);
-            }
+            $crate::on_each_filesystem!(@on $name ext4 Ext4);
+            $crate::on_each_filesystem!(@on $name xfs Xfs);
+            $crate::on_each_filesystem!(@on $name btrfs Btrfs);
+            $crate::on_each_filesystem!(@on $name plain Plain);
+        }
+    )+};
+    (@on $name:ident $test:ident $filesystem:ident) => {
+        #[test]
+        fn $test() {
+            super::$name($crate::Filesystem::$filesystem);
+        }
+    };
+}
+
+/// Makes of each `fn name(filesystem: Filesystem)` the tests `name::ext4`, `name::xfs` and `name::btrfs`: for what needs a
+/// filesystem of one's own.
+#[macro_export]
+macro_rules! on_each_image {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            $crate::on_each_filesystem!(@on $name ext4 Ext4);
+            $crate::on_each_filesystem!(@on $name xfs Xfs);
+            $crate::on_each_filesystem!(@on $name btrfs Btrfs);
         }
     )+};
 }

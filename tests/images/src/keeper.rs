@@ -61,7 +61,7 @@ impl Keeper {
             .arg("keeper")
             .arg(&directory)
             .arg(filesystem.mount_options())
-            .args(filesystem.mkfs(&image))
+            .args(filesystem.mkfs(&image, bytes))
             .env("PATH", with_sbin())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

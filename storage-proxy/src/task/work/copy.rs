@@ -65,8 +65,8 @@ impl Job<'_> {
     ) -> Result<Done, Interrupted> {
         let copy = || {
             let begun = Instant::now();
-            let copied = self.copy(source)?;
-            let (staging, took) = (copied.staging, begun.elapsed());
+            let (staging, copied) = self.copy(source)?;
+            let took = begun.elapsed();
             self.at("clone.copied")?;
             let Progress {
                 entries_done: entries,
@@ -90,9 +90,9 @@ impl Job<'_> {
             if !copied.durable {
                 sync(&staging, &self.task.control).map_err(|error| self.failed(error))?;
             }
-            if !copied.resumed {
-                let rates = &self.ledger.rates;
-                rates.note(copied.method, entries, bytes, took + syncing.elapsed());
+            if let Some(method) = copied.method {
+                let took = took + syncing.elapsed();
+                self.ledger.rates.note(method, entries, bytes, took);
             }
             self.at("clone.synced")?;
             self.write_record(Some(totals.clone()))?;
@@ -118,7 +118,7 @@ impl Job<'_> {
         Ok(fences.enter(self.volume, source, Stay::Copying, epoch, control)?)
     }
 
-    fn copy(&self, source: Uuid) -> Result<Copied, Interrupted> {
+    fn copy(&self, source: Uuid) -> Result<(Staging, Copied), Interrupted> {
         let Some(tree) = self.volume.tree(source)? else {
             let message = format!("the vfolder {source} has no tree on this volume");
             return Err(Failure::lasting(FailureKind::SourceMissing, message).into());
@@ -159,19 +159,13 @@ impl Job<'_> {
                 "clone resumed"
             );
         }
-        let method = match (
-            cloned.walked,
-            self.volume.backend().method_for(tree.as_fd()),
-        ) {
-            (Some(_), Method::Snapshot) => Method::Reflink,
-            (_, method) => method,
+        let method = match (resumed, cloned.walked) {
+            (true, _) => None,
+            (false, None) => Some(Method::Snapshot),
+            (false, Some(_)) => Some(self.volume.method_by_entries()),
         };
-        Ok(Copied {
-            staging,
-            durable: cloned.durable,
-            resumed,
-            method,
-        })
+        let durable = cloned.durable;
+        Ok((staging, Copied { durable, method }))
     }
 
     fn copy_and_count(
@@ -212,13 +206,12 @@ impl Job<'_> {
     }
 }
 
-/// A copy in staging.
+/// What is known of a copy besides what is in it.
 struct Copied {
-    staging: Staging,
+    /// It survives a power cut.
     durable: bool,
-    /// An earlier life had begun it.
-    resumed: bool,
-    method: Method,
+    /// How it was made, if it was made in one go.
+    method: Option<Method>,
 }
 
 fn outdated(source: Uuid) -> Failure {

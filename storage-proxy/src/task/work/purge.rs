@@ -3,7 +3,11 @@
 use uuid::Uuid;
 
 use super::{Interrupted, Job, Record, Step};
-use crate::{faults::pass, task::RaiseError, tree::Progress, volume::Fence};
+use crate::{
+    faults::pass,
+    task::{Done, RaiseError},
+    volume::Fence,
+};
 
 impl Job<'_> {
     pub(super) fn purge(&self, vfolder: Uuid) -> Result<Step, Interrupted> {
@@ -24,7 +28,7 @@ impl Job<'_> {
             })?;
             pass("purge.hidden");
         }
-        Ok(Step::Done(Progress::default().into()))
+        Ok(Step::Done(Done::default()))
     }
 
     /// Takes the tree away from everybody else. On a full volume this is noted later (it is what makes space): until then

@@ -4,7 +4,7 @@ mod attributes;
 mod contents;
 mod crowds;
 mod kinds;
-pub mod kit;
+mod kit;
 
 use std::{
     fs,
@@ -12,6 +12,8 @@ use std::{
 };
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+
+pub use self::kit::{chmod, chown, mknod};
 
 /// The file of 10 GiB, most of which are holes.
 pub const HUGE: &str = "crowds/huge";
