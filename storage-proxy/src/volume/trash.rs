@@ -19,7 +19,7 @@ use super::{
     OpenVolume, VolumeError,
     durable::rename_to_free,
     error::on,
-    layout::{STAGING, TRASH},
+    layout::{STAGING, TRASH, TREE},
 };
 use crate::{
     faults::at,
@@ -27,8 +27,9 @@ use crate::{
 };
 
 impl OpenVolume {
-    /// Moves the tree of `vfolder` into the trash of `operation`. Answers whether there was one. Durable when it returns,
-    /// also if an earlier attempt has moved it.
+    /// Moves the tree of `vfolder` into the trash of `operation`. Answers whether it is there now. Durable when it returns,
+    /// also if an earlier attempt has moved it. Where even a rename needs space that is lacking (on btrfs), the tree is
+    /// destroyed where it is: nobody can come into it any more, and it is what makes space.
     ///
     /// # Errors
     /// Those of the calls.
@@ -36,7 +37,17 @@ impl OpenVolume {
         let Some(parent) = self.tree_parent(vfolder)? else {
             return Ok(false);
         };
-        self.move_to_trash(operation, parent.as_fd(), &vfolder.to_string())
+        let name = vfolder.to_string();
+        match self.move_to_trash(operation, parent.as_fd(), &name) {
+            Err(error) if error.is_for_want_of_space() => {
+                let name = CString::new(name).unwrap_or_default();
+                self.backend
+                    .remove(parent.as_fd(), &name, &Control::default())?;
+                fsync(parent).map_err(on(TREE, "fsync"))?;
+                Ok(false)
+            }
+            done => done,
+        }
     }
 
     fn trash_staging(&self, operation: Uuid) -> Result<bool, VolumeError> {

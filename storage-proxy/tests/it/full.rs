@@ -82,13 +82,13 @@ async fn fails_for_want_of_space(rig: &Rig, source: Uuid) {
 
 fn a_clone_that_does_not_fit_fails_clearly_and_gives_its_space_back(filesystem: Filesystem) {
     const MIB: u64 = 1 << 20;
+    // There, a clone shares all its blocks and fits.
+    if filesystem == Filesystem::Btrfs {
+        return;
+    }
     let Some(disk) = filesystem.make(64 * MIB) else {
         return;
     };
-    if filesystem == Filesystem::Btrfs {
-        // It gives a subvolume's space back after a commit, of which there is one in 30 s else.
-        assert!(mount(&["-o", "remount,commit=1"], disk.path()));
-    }
     let rig = rig_on(&disk);
     let source = Uuid::now_v7();
     fs::create_dir_all(rig.tree(source)).unwrap();

@@ -26,6 +26,17 @@ pub struct Links {
     locks: [Mutex<()>; LOCKS],
 }
 
+/// What a name in the copy, which was there before, is among those of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The first that was looked at.
+    First,
+    /// One more.
+    Further,
+    /// It leads elsewhere.
+    Other,
+}
+
 /// While it is held, nobody else copies another name of the same file.
 #[derive(Debug)]
 pub struct Turn<'a>(#[allow(dead_code, reason = "held, not read")] MutexGuard<'a, ()>);
@@ -70,20 +81,24 @@ impl Links {
         }
     }
 
-    /// Whether `copy`, which is `name` in `at`, is the one that the other names of `source` lead to. The first is.
-    pub fn agree(
+    /// Whether `copy`, which is `name` in `at`, is the one that the other names of `source` lead to.
+    pub fn standing(
         &self,
         source: &Meta,
         copy: &Meta,
         at: BorrowedFd<'_>,
         name: &CStr,
-    ) -> Result<bool, Fault> {
+    ) -> Result<Standing, Fault> {
         if source.links < 2 {
-            return Ok(copy.links < 2);
+            return Ok(match copy.links {
+                0 | 1 => Standing::First,
+                _ => Standing::Other,
+            });
         }
         match statat(&self.directory, key(source.id), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(known) => Ok(Meta::from(known).id == copy.id),
-            Err(Errno::NOENT) => self.remember(source, at, name).map(|()| true),
+            Ok(known) if Meta::from(known).id == copy.id => Ok(Standing::Further),
+            Ok(_) => Ok(Standing::Other),
+            Err(Errno::NOENT) => self.remember(source, at, name).map(|()| Standing::First),
             Err(errno) => Err(Fault::System("fstatat", errno)),
         }
     }

@@ -16,6 +16,7 @@ use rustix::{
 use super::{
     checkpoint::{Resume, Trust},
     entry::{Copying, EntryCopier},
+    links::Standing,
 };
 use crate::tree::{
     Control, Fault, FileKind, Meta, Workers,
@@ -75,9 +76,14 @@ impl EntryCopier {
             }
             (_, trust) => matches!(trust, Trust::Whole | Trust::Unproven),
         };
-        if kept && job.links.agree(&source, &copy, to, name)? {
+        let standing = match kept {
+            true => job.links.standing(&source, &copy, to, name)?,
+            false => Standing::Other,
+        };
+        if standing != Standing::Other {
             let bytes = match source.kind {
-                FileKind::Regular => source.size,
+                // Each file counts once.
+                FileKind::Regular if standing == Standing::First => source.size,
                 _ => 0,
             };
             return Ok(Resumed::Kept(bytes));

@@ -95,6 +95,12 @@ fn report(source: &Source, cost: &Cost, kills: u64, seed: u64, log: &str) {
         source.entries,
         "{told}"
     );
+    // A linked file counts once.
+    assert_eq!(
+        field("kept_bytes") + field("copied_bytes"),
+        source.bytes,
+        "{told}"
+    );
     assert!(
         cost.entries_again * 100 < source.entries * MOST_PERCENT,
         "{cost:?}"

@@ -1,6 +1,7 @@
 //! A tree like users have: many small files, some links.
 
 use std::{
+    collections::HashSet,
     fs,
     os::unix::fs::{MetadataExt as _, symlink},
     path::Path,
@@ -50,11 +51,12 @@ impl Source {
             entries: 0,
             bytes: 0,
         };
+        let mut seen = HashSet::new();
         for path in walk(root) {
             let meta = fs::symlink_metadata(root.join(path)).unwrap();
             all.entries += 1;
-            if meta.is_file() {
-                all.bytes += meta.size() / meta.nlink();
+            if meta.is_file() && seen.insert(meta.ino()) {
+                all.bytes += meta.size();
             }
         }
         all
