@@ -3,6 +3,7 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tonic::transport::Endpoint;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
@@ -93,6 +94,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             let config = Config::load(&config)?;
             telemetry::init(&config.log)?;
             fault::init(faults::POINTS)?;
+            raise_file_limit();
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .max_blocking_threads(server::blocking_threads(&config))
@@ -123,6 +125,19 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             tokio::runtime::Runtime::new()?.block_on(health(config.as_ref(), address))?;
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+/// Each thread of a walk keeps some dozens of directories open, and the usual limit (1,024, for the sake of select(2)) is
+/// soon reached by some walks at once.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "can't raise the limit of open files; many clones at once may reach it");
     }
 }
 

@@ -81,7 +81,7 @@ fn copy_and_publish(
         error,
     })?;
     if sync && !cloned.durable {
-        attendant.attend("syncing", control, || staging.sync())??;
+        attendant.attend("syncing", control, || staging.sync(control))??;
     }
     match attendant.interrupted() {
         true => return Err(OfflineError::Interrupted { left: Vec::new() }),

@@ -7,11 +7,8 @@ use std::{
 };
 
 use rustix::{
-    fs::{
-        AtFlags, FlockOperation, Mode, fchmod, flock, fstat, fsync, mkdirat, statat, syncfs,
-        unlinkat,
-    },
-    io::Errno,
+    fs::{AtFlags, FlockOperation, Mode, fchmod, flock, fstat, fsync, mkdirat, statat, unlinkat},
+    io::{Errno, fcntl_dupfd_cloexec},
     process::geteuid,
 };
 
@@ -22,7 +19,7 @@ use super::{
 use crate::{
     backend::{Backend, probe},
     faults::at,
-    tree::{CloneTarget, Control, Meta, Ongoing, TreeError, open::open_directory},
+    tree::{CloneTarget, Control, Fault, Meta, Ongoing, TreeError, open::open_directory, sync},
     volume::rename_to_free,
 };
 
@@ -112,10 +109,15 @@ impl<'a> Staging<'a> {
         }
     }
 
-    /// Makes what was copied durable.
-    pub fn sync(&self) -> Result<(), OfflineError> {
+    /// Makes what was copied durable, unless it is asked to stop.
+    pub fn sync(&self, control: &Control) -> Result<(), OfflineError> {
         // The handle is older than all that was written, so that no error of a write is missed.
-        syncfs(&self.directory).map_err(on(&self.path, "syncfs"))
+        let handle = fcntl_dupfd_cloexec(&self.directory, 0).map_err(on(&self.path, "dup"))?;
+        match sync(handle, control) {
+            Err(Fault::System(call, errno)) => Err(on(&self.path, call)(errno)),
+            // Who asks for that is asked afterwards.
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Renames the copy to its place. With `sync`, that is durable when it returns; if it can't be, the copy is taken

@@ -24,6 +24,7 @@ pub mod open;
 pub mod path;
 pub mod remove;
 pub mod root;
+pub mod sync;
 pub mod usage;
 pub mod walk;
 
@@ -37,5 +38,6 @@ pub use meta::{FileKind, Meta};
 pub use path::{PathError, RelativePath};
 pub use remove::remove_tree;
 pub use root::TreeRoot;
+pub use sync::sync;
 pub use usage::{Usage, usage};
 pub use walk::Workers;

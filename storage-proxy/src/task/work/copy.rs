@@ -4,13 +4,13 @@ use std::{os::fd::AsFd as _, sync::Arc, thread, time::Instant};
 
 use uuid::Uuid;
 
-use super::{Interrupted, Job, Record, Step, checkpoints::Checkpoints, sync::sync};
+use super::{Interrupted, Job, Record, Step, checkpoints::Checkpoints};
 use crate::{
     backend::{Cloned, Method},
     faults::pass,
     task::{Done, Failure, FailureKind, Guard, Stay, lane::Long, spec::Totals},
-    tree::{CloneTarget, Control, Progress, TreeError, TreeRoot, Workers, usage},
-    volume::{Fence, Staging, VolumeError},
+    tree::{CloneTarget, Control, Fault, Progress, TreeError, TreeRoot, Workers, sync, usage},
+    volume::{Fence, Staging, on},
 };
 
 impl Job<'_> {
@@ -88,7 +88,7 @@ impl Job<'_> {
             self.at("clone.placed")?;
             let syncing = Instant::now();
             if !copied.durable {
-                sync(&staging, &self.task.control).map_err(|error| self.failed(error))?;
+                self.sync(&staging)?;
             }
             if let Some(method) = copied.method {
                 let took = took + syncing.elapsed();
@@ -198,11 +198,13 @@ impl Job<'_> {
         })
     }
 
-    fn failed(&self, error: VolumeError) -> Interrupted {
-        match error {
-            VolumeError::Tree(error) => self.interrupted(error),
-            error => error.into(),
-        }
+    fn sync(&self, staging: &Staging) -> Result<(), Interrupted> {
+        // This task's own, and older than all that it has written.
+        let handle = staging.sync_handle()?;
+        sync(handle, &self.task.control).map_err(|fault| match fault {
+            Fault::System(call, errno) => on("staging", call)(errno).into(),
+            fault => self.interrupted(TreeError::new(fault, Vec::new())),
+        })
     }
 }
 

@@ -5,7 +5,6 @@ mod copy;
 mod create;
 mod job;
 mod purge;
-mod sync;
 mod verify;
 
 pub(super) use self::job::Job;

@@ -7,6 +7,8 @@ use rustix::{
     io::{Errno, pread, pwrite},
 };
 
+use vfolder_ioctl::clone_range::clone_range;
+
 use super::entry::Copying;
 use crate::tree::{
     Control, Fault, Meta,
@@ -19,6 +21,8 @@ const SMALL: u64 = 4096;
 /// Copied between two looks at the stop flag.
 const STEP: u64 = 1024 * 1024;
 const BUFFER: usize = 256 * 1024;
+/// Shared between two looks at the stop flag: milliseconds, unless the file is in very many pieces.
+const SHARED_STEP: u64 = 4 << 30;
 /// Of files from here on it is told how far they are, so that a killed copy goes on within them.
 const LARGE: u64 = 64 << 20;
 
@@ -67,7 +71,7 @@ impl ContentCopier {
         }
         if self.reflink
             && meta.size >= job.habits.reflink_from
-            && self.share_blocks(source, target)?
+            && self.share_blocks(source, target, meta.size, job.control)?
         {
             job.control.bytes_done(meta.size);
             return Ok(());
@@ -163,8 +167,14 @@ impl ContentCopier {
         Ok(())
     }
 
-    fn share_blocks(&mut self, source: &OwnedFd, target: &OwnedFd) -> Result<bool, Fault> {
-        match ioctl_ficlone(target, source) {
+    fn share_blocks(
+        &mut self,
+        source: &OwnedFd,
+        target: &OwnedFd,
+        size: u64,
+        control: &Control,
+    ) -> Result<bool, Fault> {
+        match share(source, target, size, control)? {
             Ok(()) => Ok(true),
             Err(
                 Errno::OPNOTSUPP
@@ -285,6 +295,28 @@ impl Drop for Pair<'_> {
             self.job.ongoing.done(ino);
         }
     }
+}
+
+/// FICLONE; for a huge file in steps, so that a wish to stop is heard in between.
+fn share(
+    source: &OwnedFd,
+    target: &OwnedFd,
+    size: u64,
+    control: &Control,
+) -> Result<Result<(), Errno>, Fault> {
+    if size <= SHARED_STEP {
+        return Ok(ioctl_ficlone(target, source));
+    }
+    let mut at = 0;
+    // The last step is what remains, however much that is by now.
+    while size - at > SHARED_STEP {
+        control.check()?;
+        if let Err(errno) = clone_range(target, at, source, at, SHARED_STEP) {
+            return Ok(Err(errno));
+        }
+        at += SHARED_STEP;
+    }
+    Ok(clone_range(target, at, source, at, 0))
 }
 
 /// Reads as much as there is, at most as much as fits.
