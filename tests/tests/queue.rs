@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use diesel_async::{AsyncConnection as _, AsyncPgConnection, SimpleAsyncConnection as _};
 use futures_util::{StreamExt as _, stream};
 use tonic::Code;
 use vfolder_proto::v1::{
@@ -20,7 +21,10 @@ on_each_engine!(
     a_full_queue_refuses_and_says_when_to_come_back,
     only_administrators_pause_a_volume,
 );
-on_postgres!(a_volumes_cap_holds_among_managers);
+on_postgres!(
+    a_volumes_cap_holds_among_managers,
+    a_claim_waits_for_nobody_who_holds_a_vfolder,
+);
 
 const MANY: usize = 1_000;
 const CAP: usize = 4;
@@ -260,4 +264,28 @@ async fn a_volumes_cap_holds_among_managers(engine: Engine) {
     for name in &names {
         assert!(alice.wait(name).await.done);
     }
+}
+
+/// Who cancels holds the vfolders and waits for the operation's row: a claim that waited for them, with that row in its hands,
+/// would be a deadlock.
+async fn a_claim_waits_for_nobody_who_holds_a_vfolder(engine: Engine) {
+    let system = System::start(engine).await;
+    let alice = system.user("alice");
+    let source = alice.create("source").await.unwrap().id;
+    pause(&system, "so that it queues").await;
+    let clone = alice.clone_to(&source, "copy").await.unwrap();
+    let mut holder = AsyncPgConnection::establish(&system.database.url())
+        .await
+        .unwrap();
+    let hold = "BEGIN; SELECT id FROM vfolders FOR UPDATE";
+    holder.batch_execute(hold).await.unwrap();
+    resume(&system).await;
+    let attempts = "SELECT attempt::text AS value FROM operations WHERE kind = 'CLONE'";
+    eventually("it is claimed", async || {
+        (system.database.values(attempts).await == ["1"]).then_some(())
+    })
+    .await;
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    alice.wait(&clone.name).await;
+    assert_eq!(alice.status(&source).await, VFolderStatus::Ready);
 }

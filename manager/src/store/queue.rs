@@ -265,21 +265,27 @@ async fn take(
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    on!(tx, c => diesel::update(operations::table.filter(operations::id.eq_any(ids)))
-        .set((
+    // Each row once: a second update in one transaction makes PostgreSQL check the row's foreign key again, which waits for
+    // whoever holds the vfolder; and who cancels holds that, and waits for this row.
+    let taken = || {
+        (
             operations::state.eq(State::Running),
             operations::attempt.eq(operations::attempt + 1),
             operations::lease_owner.eq(worker),
             operations::lease_time.eq(now),
             operations::lease_expire_time.eq(now.plus(lease)),
             operations::update_time.eq(now),
-        ))
+        )
+    };
+    on!(tx, c => diesel::update(operations::table.filter(operations::id.eq_any(ids)))
+        .filter(operations::start_time.is_not_null())
+        .set(taken())
         .execute(c)
         .await)
     .map_err(StoreError::of(WHAT))?;
     on!(tx, c => diesel::update(operations::table.filter(operations::id.eq_any(ids)))
         .filter(operations::start_time.is_null())
-        .set(operations::start_time.eq(now))
+        .set((taken(), operations::start_time.eq(now)))
         .execute(c)
         .await)
     .map_err(StoreError::of(WHAT))?;
