@@ -77,20 +77,16 @@ fn bench() -> Told<()> {
     for filesystem in &settings.filesystems {
         for case in &settings.cases {
             matrix::run(&settings, *filesystem, *case, &mut results)?;
+            keep(&settings, &host, &results)?;
         }
     }
     if settings.extras {
-        cancel::run(&settings, &mut results)?;
-        acknowledge::run(&settings, &mut results)?;
-        snapshot::run(&settings, &mut results)?;
-        memory::run(&settings, &mut results)?;
+        for extra in [cancel::run, acknowledge::run, snapshot::run, memory::run] {
+            extra(&settings, &mut results)?;
+            keep(&settings, &host, &results)?;
+        }
     }
-    let page = page::write(&settings, &host, &results);
-    println!("{page}");
-    if let Some(file) = &settings.out {
-        fs::write(file, &page).map_err(|e| format!("{}: {e}", file.display()))?;
-        eprintln!("bench-tree: written to {}", file.display());
-    }
+    println!("{}", keep(&settings, &host, &results)?);
     match results.unfaithful() {
         [] => Ok(()),
         found => Err(format!(
@@ -98,4 +94,13 @@ fn bench() -> Told<()> {
             found.join("; ")
         )),
     }
+}
+
+/// The page of what is measured so far, written where it was asked for: hours of measuring aren't lost with the last case.
+fn keep(settings: &Settings, host: &Host, results: &Results) -> Told<String> {
+    let page = page::write(settings, host, results);
+    if let Some(file) = &settings.out {
+        fs::write(file, &page).map_err(|e| format!("{}: {e}", file.display()))?;
+    }
+    Ok(page)
 }
