@@ -10,9 +10,13 @@ const FILES: &[&str] = &[
     "google/rpc/status.proto",
     "vfolder/storage/v1/storage.proto",
     "vfolder/v1/annotations.proto",
+    "vfolder/v1/archive.proto",
     "vfolder/v1/file.proto",
+    "vfolder/v1/grant.proto",
     "vfolder/v1/mount.proto",
     "vfolder/v1/operation.proto",
+    "vfolder/v1/tree.proto",
+    "vfolder/v1/upload.proto",
     "vfolder/v1/vfolder.proto",
     "vfolder/v1/volume.proto",
 ];

@@ -25,7 +25,8 @@ use vfolder_proto::{
 
 use crate::{
     config::Config,
-    grpc::{Files, GrantGate, ServiceGate, Storage},
+    file::Files,
+    grpc::{FilesService, GrantGate, ServiceGate, Storage},
     task::{LOOKS, Tasks, VolumeConfig},
     volume::{Holder, NewTrees, OpenError, Volume},
 };
@@ -90,7 +91,7 @@ pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), Serve
     ));
     let storage = storage.accept_compressed(Gzip).accept_compressed(Zstd);
     // Users' messages arrive as they sent them.
-    let files = FileServiceServer::new(Files::new(tasks.clone()))
+    let files = FileServiceServer::new(FilesService::new(Files::new(tasks.clone())))
         // The manager's limit is the one that users meet.
         .max_decoding_message_size(MAX_MESSAGE)
         .accept_compressed(Gzip)

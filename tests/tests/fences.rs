@@ -30,6 +30,7 @@ async fn granted(system: &System, user: &User, id: &str, mode: GrantMode) -> Asc
         mode,
         epoch: vfolder.epoch,
         subject: "alice".into(),
+        path: Vec::new(),
     };
     let secret = SharedSecret::new(&secret).unwrap();
     let token = secret.sign_grant(&grant, Duration::from_secs(60)).unwrap();

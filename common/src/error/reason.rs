@@ -112,6 +112,30 @@ reasons! {
     SymlinkInPath = "SYMLINK_IN_PATH" => FailedPrecondition,
     /// The filesystem's own permissions refuse.
     FilePermission = "FILE_PERMISSION" => PermissionDenied,
+    /// The path leads to something else than a regular file.
+    NotAFile = "NOT_A_FILE" => FailedPrecondition,
+    /// The directory is not empty.
+    DirectoryNotEmpty = "DIRECTORY_NOT_EMPTY" => FailedPrecondition,
+    /// The file was written while it was read.
+    FileChanged = "FILE_CHANGED" => Aborted,
+    /// No such upload, or it has expired.
+    UploadNotFound = "UPLOAD_NOT_FOUND" => NotFound,
+    /// Part of the upload has not arrived.
+    UploadIncomplete = "UPLOAD_INCOMPLETE" => FailedPrecondition,
+    /// Somebody else writes the same part of the upload, or ends it, at this moment.
+    UploadBusy = "UPLOAD_BUSY" => Aborted,
+    /// The upload is in the tree already.
+    UploadCommitted = "UPLOAD_COMMITTED" => FailedPrecondition,
+    /// What has arrived is not what was announced.
+    DigestMismatch = "DIGEST_MISMATCH" => FailedPrecondition,
+    /// The file is no archive that can be unpacked safely.
+    ArchiveInvalid = "ARCHIVE_INVALID" => FailedPrecondition,
+    /// The archive unpacks to more than it may.
+    ArchiveTooLarge = "ARCHIVE_TOO_LARGE" => ResourceExhausted,
+    /// As many requests at once as may be.
+    TooManyRequests = "TOO_MANY_REQUESTS" => ResourceExhausted,
+    /// A transfer stood still for too long.
+    TransferTimeout = "TRANSFER_TIMEOUT" => DeadlineExceeded,
     /// A call to the storage-proxy without a grant or service token.
     GrantMissing = "GRANT_MISSING" => Unauthenticated,
     /// A grant or service token that doesn't verify or has expired.

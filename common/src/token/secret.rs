@@ -46,6 +46,8 @@ pub struct Grant {
     pub epoch: i64,
     /// The user it was made for.
     pub subject: String,
+    /// The path that it is for, with what is below; relative to the tree's root, which is the empty one.
+    pub path: Vec<u8>,
 }
 
 /// Why a token is not accepted.
@@ -77,6 +79,8 @@ struct GrantClaims {
     volume: String,
     mode: GrantMode,
     epoch: i64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    path: Vec<u8>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -132,6 +136,7 @@ impl SharedSecret {
             volume: grant.volume.clone(),
             mode: grant.mode,
             epoch: grant.epoch,
+            path: grant.path.clone(),
         })
     }
 
@@ -144,6 +149,7 @@ impl SharedSecret {
             mode: claims.mode,
             epoch: claims.epoch,
             subject: claims.sub,
+            path: claims.path,
         })
     }
 
@@ -217,6 +223,7 @@ mod tests {
             mode: GrantMode::ReadOnly,
             epoch: 3,
             subject: "alice".into(),
+            path: b"models/\xff".into(),
         }
     }
 
@@ -228,6 +235,7 @@ mod tests {
         let back = secret(1).verify_grant(&token).unwrap();
         assert_eq!(back.mode, GrantMode::ReadOnly);
         assert_eq!((back.epoch, back.volume.as_str()), (3, "local"));
+        assert_eq!(back.path, b"models/\xff");
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub async fn forward(
         },
         epoch: vfolder.epoch,
         subject: admitted.warrant.caller.user.clone(),
+        path: Vec::new(),
     };
     let token = proxy
         .secret()

@@ -291,7 +291,11 @@ fn warrant(target: &Target, caller: &Caller, asked: &DynamicMessage) -> Warrant 
         == Some(MountMode::ReadWrite as i32);
     Warrant {
         caller: caller.clone(),
-        access: target.access,
+        access: if writes {
+            target.access_read_write
+        } else {
+            target.access
+        },
         settled: target.settled.clone(),
         permission: if writes {
             target.permission_read_write

@@ -37,6 +37,8 @@ pub struct Rule {
 pub struct Target {
     /// What the status has to be good for.
     pub access: Access,
+    /// The same, where the request asks to write.
+    pub access_read_write: Access,
     /// The least permission.
     pub permission: Permission,
     /// The least permission where the request asks to write.
@@ -187,6 +189,9 @@ fn interpret(
             check_field(&method.input(), field).map_err(wrong)?;
             Some(Target {
                 access,
+                access_read_write: self::access(admission.access_read_write())
+                    .flatten()
+                    .unwrap_or(access),
                 permission,
                 permission_read_write: self::permission(admission.permission_read_write())
                     .unwrap_or(permission),

@@ -7,11 +7,10 @@ mod auth;
 mod file;
 mod page_token;
 mod path;
-mod refuse;
 mod storage;
 mod stream;
 mod volume;
 
 pub use auth::{GrantGate, ServiceGate};
-pub use file::Files;
+pub use file::Service as FilesService;
 pub use storage::Storage;

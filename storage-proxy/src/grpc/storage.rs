@@ -7,7 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 use vfolder_common::{
-    error::{Fields, Reason, Refusal},
+    error::{Fields, Refusal},
     token::SharedSecret,
 };
 use vfolder_proto::storage::{
@@ -19,8 +19,9 @@ use vfolder_proto::storage::{
     storage_service_server::StorageService,
 };
 
-use super::{refuse, stream, volume};
+use super::{stream, volume};
 use crate::{
+    refuse,
     task::{TaskSpec, Tasks, Work},
     tree::{Control, Workers, usage},
     volume::{
@@ -214,7 +215,7 @@ impl StorageService for Storage {
             let tree = volume
                 .tree(vfolder)
                 .map_err(|error| refuse::by_volume(&error))?;
-            let tree = tree.ok_or_else(|| no_tree(vfolder))?;
+            let tree = tree.ok_or_else(|| refuse::no_tree(vfolder))?;
             let all = usage(tree.as_fd(), Workers::all_cores(), &control)
                 .map_err(|error| refuse::by_tree(&error))?;
             Ok((all, volume.method_for(tree.as_fd())))
@@ -299,14 +300,6 @@ impl Drop for StopOnDrop {
 }
 
 /// A vfolder without a tree.
-pub(super) fn no_tree(vfolder: Uuid) -> Refusal {
-    Refusal::new(
-        Reason::VFolderNotFound,
-        format!("the vfolder {vfolder} has no tree on this volume"),
-    )
-    .with_resource("vfolder", vfolder.to_string(), "no tree")
-}
-
 fn read_task(request: RunTaskRequest) -> Result<(Uuid, TaskSpec), Refusal> {
     let mut fields = Fields::default();
     let operation = read_id(&mut fields, "operation_id", &request.operation_id);

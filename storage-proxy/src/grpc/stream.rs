@@ -12,8 +12,8 @@ use vfolder_proto::storage::{
     RunTaskResponse, TaskFailure, TaskOutcome, TaskProgress, TaskReceipt, run_task_response::News,
 };
 
-use super::refuse;
 use crate::{
+    refuse,
     task::{Attachment, End, Outcome, Refused},
     tree::Progress,
 };

@@ -11,7 +11,10 @@ use uuid::Uuid;
 use super::{
     Fences, Refused, activity::Activity, rates::Rates, reclaim::Reclaimer, verdicts::Verdicts,
 };
-use crate::volume::{OpenVolume, Volume, VolumeError};
+use crate::{
+    account::Accounts,
+    volume::{OpenVolume, Volume, VolumeError},
+};
 
 /// Threads at most that look at one volume at once, tasks at work not counted.
 pub const LOOKS: usize = 32;
@@ -32,6 +35,7 @@ pub struct VolumeConfig {
 pub(super) struct Ledger {
     pub fences: Arc<Fences>,
     pub verdicts: Arc<Verdicts>,
+    pub accounts: Arc<Accounts>,
     /// Only remembered.
     pub rates: Arc<Rates>,
 }

@@ -20,6 +20,7 @@ use super::{
     slots::{Slot, Slots},
 };
 use crate::{
+    account::Accounts,
     backend::Method,
     faults::pass,
     volume::{Fence, OpenVolume, Volume, VolumeError},
@@ -123,6 +124,16 @@ impl Tasks {
         self.0
             .lane(volume)
             .map(|lane| Arc::clone(&lane.ledger.fences))
+    }
+
+    /// The quotas of a volume.
+    ///
+    /// # Errors
+    /// [`Refused::VolumeUnknown`].
+    pub fn accounts(&self, volume: &str) -> Result<Arc<Accounts>, Refused> {
+        self.0
+            .lane(volume)
+            .map(|lane| Arc::clone(&lane.ledger.accounts))
     }
 
     /// Raises the fence of `vfolder`: when this answers, nobody older is in its tree or comes in, also after a restart.

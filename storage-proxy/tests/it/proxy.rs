@@ -193,6 +193,7 @@ impl Proxy {
             mode,
             epoch,
             subject: "u".into(),
+            path: Vec::new(),
         };
         let mut request = Request::new(message);
         let token = self

@@ -55,9 +55,9 @@ async fn a_vfolders_trees_are_made_used_copied_and_destroyed() {
         let message = ListFilesRequest {
             vfolder_id: id.clone(),
             path,
-            path_bytes: Default::default(),
             page_size,
             page_token,
+            ..ListFilesRequest::default()
         };
         proxy.granted(vfolder, GrantMode::ReadOnly, message)
     };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rustix::io::Errno;
+use uuid::Uuid;
 use vfolder_common::error::{Reason, Refusal};
 
 use crate::{
@@ -60,6 +61,15 @@ pub fn by_fence(error: &EnterError) -> Refusal {
 /// Of a walk through a tree.
 pub fn by_tree(error: &TreeError) -> Refusal {
     by_fault(error.fault, &String::from_utf8_lossy(&error.path))
+}
+
+/// A vfolder without a tree.
+pub fn no_tree(vfolder: Uuid) -> Refusal {
+    Refusal::new(
+        Reason::VFolderNotFound,
+        format!("the vfolder {vfolder} has no tree on this volume"),
+    )
+    .with_resource("vfolder", vfolder.to_string(), "no tree")
 }
 
 /// Of one file.

@@ -1,0 +1,152 @@
+//! Who may come into a tree, and coming in.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+use vfolder_common::{
+    error::{Reason, Refusal},
+    token::{Grant, GrantMode},
+};
+
+use crate::{
+    account::Accounts,
+    refuse,
+    task::{Guard, Stay, Tasks},
+    tree::{Control, RelativePath, TreeRoot},
+    volume::OpenVolume,
+};
+
+/// The files of the volumes of this process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Files {
+    tasks: Tasks,
+}
+
+/// Somebody's place in a tree: see [`Guard`].
+#[derive(Debug)]
+pub struct Visit<'a> {
+    /// The volume.
+    pub volume: &'a OpenVolume,
+    /// The tree.
+    pub tree: &'a TreeRoot,
+    /// The place.
+    pub guard: &'a Guard,
+    /// The volume's quotas.
+    pub accounts: &'a Arc<Accounts>,
+}
+
+impl Files {
+    /// Over the volumes of `tasks`.
+    #[must_use]
+    pub fn new(tasks: Tasks) -> Self {
+        Self { tasks }
+    }
+
+    /// The volumes and what is under way on them.
+    #[must_use]
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// Runs `work` in the granted tree, on a thread that may block. `control` is stopped when somebody else gets the tree
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// Those of `work`; GRANT_STALE; those of the volume.
+    pub async fn in_tree<T: Send + 'static>(
+        &self,
+        grant: Grant,
+        stay: Stay,
+        control: Arc<Control>,
+        work: impl FnOnce(&Visit<'_>) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let staying = self.stay_in_tree(grant, stay, control, work);
+        staying.await.map(|(done, _guard)| done)
+    }
+
+    /// As [`Files::in_tree`], and stays in the tree for as long as the guard is held: for whoever goes on to read or write
+    /// what `work` has opened.
+    ///
+    /// # Errors
+    /// As [`Files::in_tree`].
+    pub async fn stay_in_tree<T: Send + 'static>(
+        &self,
+        grant: Grant,
+        stay: Stay,
+        control: Arc<Control>,
+        work: impl FnOnce(&Visit<'_>) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<(T, Guard), Refusal> {
+        let by_tasks = |refused| refuse::by_tasks(&refused);
+        let fences = self.tasks.fences(&grant.volume).map_err(by_tasks)?;
+        let accounts = self.tasks.accounts(&grant.volume).map_err(by_tasks)?;
+        let name = grant.volume.clone();
+        let done = self.tasks.serve(&name, move |volume| {
+            let by_volume = |error| refuse::by_volume(&error);
+            let volume = volume.get().map_err(by_volume)?;
+            let guard = fences
+                .enter(&volume, grant.vfolder, stay, grant.epoch, control)
+                .map_err(|error| refuse::by_fence(&error))?;
+            let tree = volume.tree(grant.vfolder).map_err(by_volume)?;
+            let tree = tree.ok_or_else(|| refuse::no_tree(grant.vfolder))?;
+            let visit = Visit {
+                volume: &volume,
+                tree: &tree,
+                guard: &guard,
+                accounts: &accounts,
+            };
+            match work(&visit) {
+                Ok(done) => Ok((done, guard)),
+                Err(_) if guard.is_cut() => Err(cut_off(grant.vfolder)),
+                Err(refusal) => Err(refusal),
+            }
+        });
+        done.await.map_err(by_tasks)?
+    }
+}
+
+/// The grant that the request came with, if it is for this vfolder and lets its bearer do that much.
+///
+/// # Errors
+/// GRANT_MISSING, GRANT_TOO_SMALL, FIELD_INVALID.
+pub fn granted(grant: Option<&Grant>, vfolder_id: &str, mode: GrantMode) -> Result<Grant, Refusal> {
+    let grant = grant
+        .ok_or_else(|| Refusal::new(Reason::GrantMissing, "the request came without a grant"))?;
+    let vfolder =
+        Uuid::parse_str(vfolder_id).map_err(|_| Refusal::field("vfolder_id", "must be a UUID"))?;
+    let too_small = |text: &str| Err(Refusal::new(Reason::GrantTooSmall, text));
+    if grant.vfolder != vfolder {
+        return too_small("the grant is for another vfolder");
+    }
+    if mode == GrantMode::ReadWrite && grant.mode != GrantMode::ReadWrite {
+        return too_small("the grant is for reading only");
+    }
+    Ok(grant.clone())
+}
+
+/// Whether the grant is for this path too.
+///
+/// # Errors
+/// GRANT_TOO_SMALL.
+pub fn in_scope(grant: &Grant, path: &RelativePath) -> Result<(), Refusal> {
+    let inside = match path.as_bytes().strip_prefix(grant.path.as_slice()) {
+        Some(rest) => grant.path.is_empty() || rest.is_empty() || rest.starts_with(b"/"),
+        None => false,
+    };
+    if inside {
+        return Ok(());
+    }
+    let text = format!(
+        "the grant is for \"{}\" and what is below; \"{path}\" is not",
+        String::from_utf8_lossy(&grant.path)
+    );
+    Err(Refusal::new(Reason::GrantTooSmall, text))
+}
+
+/// The tree has changed hands while this was under way.
+#[must_use]
+pub fn cut_off(vfolder: Uuid) -> Refusal {
+    let text = format!(
+        "the vfolder {vfolder} has changed hands while this was under way; look at its status, and try again"
+    );
+    Refusal::new(Reason::GrantStale, text)
+}
