@@ -16,7 +16,8 @@ use vfolder_proto::{
         CloneVFolderRequest, CreateVFolderRequest, DeleteVFolderRequest, GetVFolderRequest, Mount,
         MountMode, MountRequest, OperationMetadata, PurgeVFolderRequest, RestoreVFolderRequest,
         UnmountRequest, VFolder, VFolderStatus, file_service_client::FileServiceClient,
-        mount_service_client::MountServiceClient, operation_service_client::OperationServiceClient,
+        grant_service_client::GrantServiceClient, mount_service_client::MountServiceClient,
+        operation_service_client::OperationServiceClient, tree_service_client::TreeServiceClient,
         v_folder_service_client::VFolderServiceClient, volume_service_client::VolumeServiceClient,
     },
 };
@@ -34,7 +35,8 @@ impl Interceptor for Bearer {
     }
 }
 
-type Authorized = InterceptedService<Channel, Bearer>;
+/// A connection that brings a token.
+pub type Authorized = InterceptedService<Channel, Bearer>;
 type Answer<T> = Result<T, Status>;
 
 /// A caller of the manager. Clones share the connection.
@@ -46,6 +48,10 @@ pub struct User {
     pub mounts: MountServiceClient<Authorized>,
     /// FileService.
     pub files: FileServiceClient<Authorized>,
+    /// GrantService.
+    pub grants: GrantServiceClient<Authorized>,
+    /// TreeService.
+    pub trees: TreeServiceClient<Authorized>,
     /// VolumeService.
     pub volumes: VolumeServiceClient<Authorized>,
     /// google.longrunning.Operations.
@@ -66,6 +72,8 @@ impl User {
             vfolders: VFolderServiceClient::new(authorized.clone()),
             mounts: MountServiceClient::new(authorized.clone()),
             files: FileServiceClient::new(authorized.clone()),
+            grants: GrantServiceClient::new(authorized.clone()),
+            trees: TreeServiceClient::new(authorized.clone()),
             volumes: VolumeServiceClient::new(authorized.clone()),
             operations: OperationsClient::new(authorized.clone()),
             operation_watch: OperationServiceClient::new(authorized),
