@@ -71,6 +71,11 @@ impl Visitor for Removal<'_> {
 
     fn worker(&self) {}
 
+    // An unlink is a change of the inode: 200,000 files in one directory on ext4 take two thirds of the time.
+    fn sorts_wide_directories(&self) -> bool {
+        true
+    }
+
     fn enter(
         &self,
         (): &mut (),
