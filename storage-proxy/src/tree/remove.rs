@@ -71,7 +71,7 @@ impl Visitor for Removal<'_> {
 
     fn worker(&self) {}
 
-    // An unlink is a change of the inode: 200,000 files in one directory on ext4 take two thirds of the time.
+    // An unlink changes the inode: 200,000 files in one directory on ext4 take a fifth less processor time.
     fn sorts_wide_directories(&self) -> bool {
         true
     }
