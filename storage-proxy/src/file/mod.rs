@@ -4,5 +4,13 @@
 //! by [`Files::in_tree`], so that it holds a place behind the tree's fence while it is in there.
 
 mod access;
+mod etag;
+mod read;
+mod transfer;
+mod upload;
 
 pub use access::{Files, Visit, cut_off, granted, in_scope};
+pub use etag::etag;
+pub use read::OpenFile;
+pub use transfer::{Limits, Transfer};
+pub use upload::{FileCheck, NewUpload, SYNCS, UploadState, UploadWriter, Whole, WholeWriter};

@@ -8,8 +8,19 @@ use crate::tree::RelativePath;
 
 /// The path of a request with a `path` and a `path_bytes` field. None: it is wrong, and `fields` says how.
 pub fn read(path: &str, path_bytes: &[u8], fields: &mut Fields) -> Option<RelativePath> {
+    read_in("", path, path_bytes, fields)
+}
+
+/// As [`read`], of the two fields in a message of the request: `within` is that field's name and a dot.
+pub fn read_in(
+    within: &str,
+    path: &str,
+    path_bytes: &[u8],
+    fields: &mut Fields,
+) -> Option<RelativePath> {
     if !path.is_empty() && !path_bytes.is_empty() {
-        fields.wrong("path_bytes", "leave one of path and path_bytes empty");
+        let field = format!("{within}path_bytes");
+        fields.wrong(field, "leave one of path and path_bytes empty");
         return None;
     }
     let (field, bytes) = if path_bytes.is_empty() {
@@ -17,7 +28,7 @@ pub fn read(path: &str, path_bytes: &[u8], fields: &mut Fields) -> Option<Relati
     } else {
         ("path_bytes", path_bytes)
     };
-    fields.check(field, RelativePath::parse(bytes))
+    fields.check(&format!("{within}{field}"), RelativePath::parse(bytes))
 }
 
 /// The two fields of a name or target.

@@ -20,6 +20,7 @@ use vfolder_proto::storage::{
 };
 
 use super::{stream, volume};
+pub(super) use crate::tree::StopOnDrop;
 use crate::{
     refuse,
     task::{TaskSpec, Tasks, Work},
@@ -287,15 +288,6 @@ impl StorageService for Storage {
             }
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
-    }
-}
-
-/// Stops work that nobody waits for any more.
-pub(super) struct StopOnDrop(pub Arc<Control>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.stop();
     }
 }
 

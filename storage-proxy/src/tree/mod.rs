@@ -29,7 +29,7 @@ pub mod usage;
 pub mod walk;
 
 pub use clone::{Checkpoint, CloneTarget, Cloned, Moment, Ongoing, clone_tree};
-pub use control::{Control, Pace, Progress};
+pub use control::{Control, Pace, Progress, StopOnDrop};
 pub use diff::{Aspect, Compared, Difference, What, diff};
 pub use digest::{TreeDigest, digest};
 pub use error::{Fault, TreeError};

@@ -8,6 +8,7 @@ use vfolder_common::error::Refusal;
 use vfolder_proto::v1::{FileEntry, FileType};
 
 use crate::{
+    file::etag,
     grpc::path,
     refuse,
     tree::{Entry, Fault, FileKind, Meta, RelativePath, TreeRoot},
@@ -22,6 +23,16 @@ pub fn root_entry(tree: &TreeRoot, path: &RelativePath) -> Result<FileEntry, Ref
         meta: Meta::from(stat),
         target: None,
     }))
+}
+
+/// The entry at `at`, a path from the vfolder's root.
+pub fn entry_at(at: &[u8], entry: Entry) -> FileEntry {
+    let (path, path_bytes) = path::write(at);
+    FileEntry {
+        path,
+        path_bytes,
+        ..self::entry(entry)
+    }
 }
 
 /// An entry, without its path.
@@ -45,6 +56,10 @@ pub fn entry(entry: Entry) -> FileEntry {
         symlink_target,
         symlink_target_bytes,
         link_count: i64::try_from(entry.meta.links).unwrap_or(i64::MAX),
+        etag: match entry.meta.kind {
+            FileKind::Regular => etag(&entry.meta),
+            _ => String::new(),
+        },
         ..FileEntry::default()
     }
 }
