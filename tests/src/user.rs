@@ -13,12 +13,13 @@ use vfolder_proto::{
         operations_client::OperationsClient,
     },
     v1::{
-        CloneVFolderRequest, CreateVFolderRequest, DeleteVFolderRequest, GetVFolderRequest, Mount,
-        MountMode, MountRequest, OperationMetadata, PurgeVFolderRequest, RestoreVFolderRequest,
-        UnmountRequest, VFolder, VFolderStatus, file_service_client::FileServiceClient,
-        grant_service_client::GrantServiceClient, mount_service_client::MountServiceClient,
-        operation_service_client::OperationServiceClient, tree_service_client::TreeServiceClient,
-        v_folder_service_client::VFolderServiceClient, volume_service_client::VolumeServiceClient,
+        CloneVFolderRequest, CreateGrantRequest, CreateVFolderRequest, DeleteVFolderRequest,
+        GetVFolderRequest, Grant, Mount, MountMode, MountRequest, OperationMetadata,
+        PurgeVFolderRequest, RestoreVFolderRequest, UnmountRequest, VFolder, VFolderStatus,
+        file_service_client::FileServiceClient, grant_service_client::GrantServiceClient,
+        mount_service_client::MountServiceClient, operation_service_client::OperationServiceClient,
+        tree_service_client::TreeServiceClient, v_folder_service_client::VFolderServiceClient,
+        volume_service_client::VolumeServiceClient,
     },
 };
 
@@ -175,6 +176,21 @@ impl User {
             ttl: None,
         };
         Ok(self.mounts.clone().mount(request).await?.into_inner())
+    }
+
+    /// A grant for all of a vfolder.
+    pub async fn grant(&self, id: &str, mode: MountMode) -> Answer<Grant> {
+        let request = CreateGrantRequest {
+            vfolder_id: id.into(),
+            mode: mode.into(),
+            ..CreateGrantRequest::default()
+        };
+        Ok(self
+            .grants
+            .clone()
+            .create_grant(request)
+            .await?
+            .into_inner())
     }
 
     /// Releases a mount.

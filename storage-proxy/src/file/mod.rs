@@ -4,12 +4,14 @@
 //! by [`Files::in_tree`], so that it holds a place behind the tree's fence while it is in there.
 
 mod access;
+mod bearer;
 mod etag;
 mod read;
 mod transfer;
 mod upload;
 
 pub use access::{Files, Visit, cut_off, granted, in_scope};
+pub use bearer::{bearer, verified};
 pub use etag::etag;
 pub use read::OpenFile;
 pub use transfer::{Limits, Transfer};
