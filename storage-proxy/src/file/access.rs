@@ -12,7 +12,7 @@ use crate::{
     account::Accounts,
     refuse,
     task::{Guard, Stay, Tasks},
-    tree::{Control, RelativePath, TreeRoot},
+    tree::{Control, RelativePath, Shelf, TreeRoot},
     volume::OpenVolume,
 };
 
@@ -20,6 +20,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Files {
     tasks: Tasks,
+    shelf: Arc<Shelf>,
 }
 
 /// Somebody's place in a tree: see [`Guard`].
@@ -39,13 +40,22 @@ impl Files {
     /// Over the volumes of `tasks`.
     #[must_use]
     pub fn new(tasks: Tasks) -> Self {
-        Self { tasks }
+        Self {
+            tasks,
+            shelf: Arc::default(),
+        }
     }
 
     /// The volumes and what is under way on them.
     #[must_use]
     pub fn tasks(&self) -> &Tasks {
         &self.tasks
+    }
+
+    /// Where the names of listings are kept between two pages.
+    #[must_use]
+    pub fn shelf(&self) -> &Arc<Shelf> {
+        &self.shelf
     }
 
     /// Runs `work` in the granted tree, on a thread that may block. `control` is stopped when somebody else gets the tree

@@ -4,5 +4,16 @@
 //! by [`Files::in_tree`], so that it holds a place behind the tree's fence while it is in there.
 
 mod access;
+mod directory;
+mod find;
+mod glob;
+mod list;
+mod remove;
+mod rename;
+mod stat;
 
 pub use access::{Files, Visit, cut_off, granted, in_scope};
+pub use find::Find;
+pub use glob::{Glob, GlobError};
+pub use list::ListPage;
+pub use remove::{Removal, Removed};

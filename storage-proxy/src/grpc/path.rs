@@ -8,14 +8,28 @@ use crate::tree::RelativePath;
 
 /// The path of a request with a `path` and a `path_bytes` field. None: it is wrong, and `fields` says how.
 pub fn read(path: &str, path_bytes: &[u8], fields: &mut Fields) -> Option<RelativePath> {
+    read_as("path", path, path_bytes, fields)
+}
+
+/// The same of a path in the fields `name` and `name`_bytes.
+pub fn read_as(
+    name: &str,
+    path: &str,
+    path_bytes: &[u8],
+    fields: &mut Fields,
+) -> Option<RelativePath> {
+    let bytes_name = format!("{name}_bytes");
     if !path.is_empty() && !path_bytes.is_empty() {
-        fields.wrong("path_bytes", "leave one of path and path_bytes empty");
+        fields.wrong(
+            bytes_name,
+            format!("leave one of {name} and {name}_bytes empty"),
+        );
         return None;
     }
     let (field, bytes) = if path_bytes.is_empty() {
-        ("path", path.as_bytes())
+        (name, path.as_bytes())
     } else {
-        ("path_bytes", path_bytes)
+        (bytes_name.as_str(), path_bytes)
     };
     fields.check(field, RelativePath::parse(bytes))
 }

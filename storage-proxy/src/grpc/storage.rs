@@ -23,7 +23,7 @@ use super::{stream, volume};
 use crate::{
     refuse,
     task::{TaskSpec, Tasks, Work},
-    tree::{Control, Workers, usage},
+    tree::{Control, StopOnDrop, Workers, usage},
     volume::{
         Fence, OpenVolume, Volume,
         method::{disk_bytes, inodes},
@@ -290,16 +290,6 @@ impl StorageService for Storage {
     }
 }
 
-/// Stops work that nobody waits for any more.
-pub(super) struct StopOnDrop(pub Arc<Control>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
-}
-
-/// A vfolder without a tree.
 fn read_task(request: RunTaskRequest) -> Result<(Uuid, TaskSpec), Refusal> {
     let mut fields = Fields::default();
     let operation = read_id(&mut fields, "operation_id", &request.operation_id);
