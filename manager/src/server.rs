@@ -125,7 +125,9 @@ pub async fn serve(
     let mut builder = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        .http2_adaptive_window(Some(true));
+        .initial_stream_window_size(server::STREAM_WINDOW)
+        .initial_connection_window_size(server::CONNECTION_WINDOW)
+        .max_frame_size(server::FRAME_SIZE);
     if let Some(files) = &config.tls {
         builder = builder.tls_config(server::server_tls(files)?)?;
     }

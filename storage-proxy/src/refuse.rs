@@ -112,6 +112,11 @@ pub fn reason(kind: FailureKind) -> Reason {
     }
 }
 
+/// Of a call on one of our own files on a volume.
+pub fn by_errno(what: &str, errno: Errno) -> Refusal {
+    Refusal::new(of_errno(errno), format!("{what}: {errno}"))
+}
+
 fn of_errno(errno: Errno) -> Reason {
     match errno {
         Errno::NOSPC => Reason::VolumeFull,

@@ -13,7 +13,10 @@ use tonic::{
 use tonic_health::ServingStatus;
 use uuid::Uuid;
 use vfolder_common::{
-    server::{ListenError, announce, bind, check_clear, server_tls},
+    server::{
+        CONNECTION_WINDOW, FRAME_SIZE, ListenError, STREAM_WINDOW, announce, bind, check_clear,
+        server_tls,
+    },
     shutdown,
     token::SharedSecret,
 };
@@ -25,7 +28,7 @@ use vfolder_proto::{
 
 use crate::{
     config::Config,
-    file::Files,
+    file::{Files, SYNCS},
     grpc::{FilesService, GrantGate, ServiceGate, Storage},
     task::{LOOKS, Tasks, VolumeConfig},
     volume::{Holder, NewTrees, OpenError, Volume},
@@ -80,7 +83,13 @@ pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), Serve
     let instance_id = Uuid::new_v4();
     let tasks = Tasks::new(open_volumes(&config, instance_id)?);
 
-    let mut server = Server::builder().http2_keepalive_interval(Some(KEEPALIVE));
+    let all_files = Files::with_limits(tasks.clone(), config.transfers.into());
+
+    let mut server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME_SIZE);
     if let Some(files) = &config.tls {
         server = server.tls_config(server_tls(files)?)?;
     }
@@ -91,7 +100,7 @@ pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), Serve
     ));
     let storage = storage.accept_compressed(Gzip).accept_compressed(Zstd);
     // Users' messages arrive as they sent them.
-    let files = FileServiceServer::new(FilesService::new(Files::new(tasks.clone())))
+    let files = FileServiceServer::new(FilesService::new(all_files.clone()))
         // The manager's limit is the one that users meet.
         .max_decoding_message_size(MAX_MESSAGE)
         .accept_compressed(Gzip)
@@ -118,6 +127,7 @@ pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), Serve
     }
     tracing::info!(%address, instance = %instance_id, "listening");
     let stop = CancellationToken::new();
+    tokio::spawn(all_files.sweep_uploads(stop.clone()));
     let serving = router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
     tokio::pin!(serving);
     tokio::select! {
@@ -148,7 +158,8 @@ pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), Serve
 pub fn blocking_threads(config: &Config) -> usize {
     const OTHERS: usize = 64;
     const MOST: usize = 16_384;
-    let of_one = |volume: &crate::config::VolumeSection| volume.max_tasks.saturating_add(LOOKS);
+    let of_one =
+        |volume: &crate::config::VolumeSection| volume.max_tasks.saturating_add(LOOKS + SYNCS);
     let all = config.volumes.iter().map(of_one);
     all.fold(OTHERS, usize::saturating_add).min(MOST)
 }

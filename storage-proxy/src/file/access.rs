@@ -8,6 +8,7 @@ use vfolder_common::{
     token::{Grant, GrantMode},
 };
 
+use super::{Limits, Transfer, transfer::Transfers, upload::Uploads};
 use crate::{
     account::Accounts,
     refuse,
@@ -21,6 +22,8 @@ use crate::{
 pub struct Files {
     tasks: Tasks,
     shelf: Arc<Shelf>,
+    transfers: Arc<Transfers>,
+    uploads: Arc<Uploads>,
 }
 
 /// Somebody's place in a tree: see [`Guard`].
@@ -37,13 +40,39 @@ pub struct Visit<'a> {
 }
 
 impl Files {
-    /// Over the volumes of `tasks`.
+    /// Over the volumes of `tasks`, with the default limits.
     #[must_use]
     pub fn new(tasks: Tasks) -> Self {
+        Self::with_limits(tasks, Limits::default())
+    }
+
+    /// Over the volumes of `tasks`.
+    #[must_use]
+    pub fn with_limits(tasks: Tasks, limits: Limits) -> Self {
         Self {
             tasks,
             shelf: Arc::default(),
+            transfers: Transfers::new(limits),
+            uploads: Arc::default(),
         }
+    }
+
+    /// The limits of transfers.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.transfers.limits()
+    }
+
+    /// Takes a place among the transfers, for whoever is about to send or receive what is in files.
+    ///
+    /// # Errors
+    /// TOO_MANY_REQUESTS, with RetryInfo.
+    pub fn begin_transfer(&self, vfolder: Uuid) -> Result<Transfer, Refusal> {
+        self.transfers.begin(vfolder)
+    }
+
+    pub(super) fn uploads(&self) -> &Uploads {
+        &self.uploads
     }
 
     /// The volumes and what is under way on them.

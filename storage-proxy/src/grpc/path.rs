@@ -8,10 +8,20 @@ use crate::tree::RelativePath;
 
 /// The path of a request with a `path` and a `path_bytes` field. None: it is wrong, and `fields` says how.
 pub fn read(path: &str, path_bytes: &[u8], fields: &mut Fields) -> Option<RelativePath> {
-    read_as("path", path, path_bytes, fields)
+    read_in("", path, path_bytes, fields)
 }
 
-/// The same of a path in the fields `name` and `name`_bytes.
+/// As [`read`], of the two fields in a message of the request: `within` is that field's name and a dot.
+pub fn read_in(
+    within: &str,
+    path: &str,
+    path_bytes: &[u8],
+    fields: &mut Fields,
+) -> Option<RelativePath> {
+    read_as(&format!("{within}path"), path, path_bytes, fields)
+}
+
+/// As [`read`], of the fields `name` and `name`_bytes.
 pub fn read_as(
     name: &str,
     path: &str,
@@ -20,10 +30,8 @@ pub fn read_as(
 ) -> Option<RelativePath> {
     let bytes_name = format!("{name}_bytes");
     if !path.is_empty() && !path_bytes.is_empty() {
-        fields.wrong(
-            bytes_name,
-            format!("leave one of {name} and {name}_bytes empty"),
-        );
+        let wrong = format!("leave one of {name} and {bytes_name} empty");
+        fields.wrong(bytes_name, wrong);
         return None;
     }
     let (field, bytes) = if path_bytes.is_empty() {

@@ -4,6 +4,7 @@ use prost_types::Timestamp;
 use vfolder_proto::v1::{FileEntry, FileType};
 
 use crate::{
+    file::etag,
     grpc::path,
     tree::{Entry, FileKind},
 };
@@ -39,6 +40,10 @@ pub fn entry(entry: Entry) -> FileEntry {
         symlink_target,
         symlink_target_bytes,
         link_count: i64::try_from(entry.meta.links).unwrap_or(i64::MAX),
+        etag: match entry.meta.kind {
+            FileKind::Regular => etag(&entry.meta),
+            _ => String::new(),
+        },
         ..FileEntry::default()
     }
 }

@@ -4,10 +4,13 @@ mod directory;
 mod entry;
 mod list;
 mod page;
+mod read;
 mod remove;
 mod rename;
 mod search;
 mod stat;
+mod upload;
+mod write;
 
 use std::pin::Pin;
 
@@ -88,31 +91,34 @@ impl FileService for Service {
 
     type ReadFileStream = Messages<ReadFileResponse>;
 
-    async fn read_file(&self, _: Request<ReadFileRequest>) -> Answer<Self::ReadFileStream> {
-        Err(missing())
+    async fn read_file(&self, request: Request<ReadFileRequest>) -> Answer<Self::ReadFileStream> {
+        self.read(request).await
     }
 
-    async fn create_upload(&self, _: Request<CreateUploadRequest>) -> Answer<Upload> {
-        Err(missing())
+    async fn create_upload(&self, request: Request<CreateUploadRequest>) -> Answer<Upload> {
+        self.begin_upload(request).await
     }
 
     async fn write_file(
         &self,
-        _: Request<Streaming<WriteFileRequest>>,
+        request: Request<Streaming<WriteFileRequest>>,
     ) -> Answer<WriteFileResponse> {
-        Err(missing())
+        self.write(request).await
     }
 
-    async fn get_upload(&self, _: Request<GetUploadRequest>) -> Answer<Upload> {
-        Err(missing())
+    async fn get_upload(&self, request: Request<GetUploadRequest>) -> Answer<Upload> {
+        self.tell_upload(request).await
     }
 
-    async fn commit_upload(&self, _: Request<CommitUploadRequest>) -> Answer<FileEntry> {
-        Err(missing())
+    async fn commit_upload(&self, request: Request<CommitUploadRequest>) -> Answer<FileEntry> {
+        self.commit(request).await
     }
 
-    async fn abort_upload(&self, _: Request<AbortUploadRequest>) -> Answer<AbortUploadResponse> {
-        Err(missing())
+    async fn abort_upload(
+        &self,
+        request: Request<AbortUploadRequest>,
+    ) -> Answer<AbortUploadResponse> {
+        self.abort(request).await
     }
 
     type DownloadArchiveStream = Messages<DownloadArchiveResponse>;
