@@ -22,6 +22,7 @@ mod everything;
 mod fence;
 mod fence_race;
 mod fidelity;
+mod files;
 mod foreign;
 mod full;
 mod kill;
