@@ -39,6 +39,7 @@ mod storm;
 mod time;
 mod tls;
 mod updates;
+mod uploads;
 mod visibility;
 mod volumes;
 mod watch;
