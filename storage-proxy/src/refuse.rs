@@ -81,6 +81,8 @@ pub fn by_fault(fault: Fault, path: &str) -> Refusal {
         Fault::NotFound | Fault::Gone => Reason::FileNotFound,
         Fault::Exists => Reason::FileExists,
         Fault::NotADirectory => Reason::NotADirectory,
+        Fault::NotEmpty => Reason::DirectoryNotEmpty,
+        Fault::Inside => return Refusal::field("new_path", fault.to_string()),
         Fault::Symlink => Reason::SymlinkInPath,
         Fault::MountPoint | Fault::Changed => Reason::TreeUnsupported,
         Fault::Owner { .. } => Reason::FilePermission,

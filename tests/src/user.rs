@@ -18,7 +18,8 @@ use vfolder_proto::{
         PurgeVFolderRequest, RestoreVFolderRequest, UnmountRequest, VFolder, VFolderStatus,
         file_service_client::FileServiceClient, grant_service_client::GrantServiceClient,
         mount_service_client::MountServiceClient, operation_service_client::OperationServiceClient,
-        v_folder_service_client::VFolderServiceClient, volume_service_client::VolumeServiceClient,
+        tree_service_client::TreeServiceClient, v_folder_service_client::VFolderServiceClient,
+        volume_service_client::VolumeServiceClient,
     },
 };
 
@@ -35,7 +36,8 @@ impl Interceptor for Bearer {
     }
 }
 
-type Authorized = InterceptedService<Channel, Bearer>;
+/// A connection that brings a token.
+pub type Authorized = InterceptedService<Channel, Bearer>;
 type Answer<T> = Result<T, Status>;
 
 /// A caller of the manager. Clones share the connection.
@@ -49,6 +51,8 @@ pub struct User {
     pub files: FileServiceClient<Authorized>,
     /// GrantService.
     pub grants: GrantServiceClient<Authorized>,
+    /// TreeService.
+    pub trees: TreeServiceClient<Authorized>,
     /// VolumeService.
     pub volumes: VolumeServiceClient<Authorized>,
     /// google.longrunning.Operations.
@@ -70,6 +74,7 @@ impl User {
             mounts: MountServiceClient::new(authorized.clone()),
             files: FileServiceClient::new(authorized.clone()),
             grants: GrantServiceClient::new(authorized.clone()),
+            trees: TreeServiceClient::new(authorized.clone()),
             volumes: VolumeServiceClient::new(authorized.clone()),
             operations: OperationsClient::new(authorized.clone()),
             operation_watch: OperationServiceClient::new(authorized),

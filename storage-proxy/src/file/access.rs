@@ -13,7 +13,7 @@ use crate::{
     account::Accounts,
     refuse,
     task::{Guard, Stay, Tasks},
-    tree::{Control, RelativePath, TreeRoot},
+    tree::{Control, RelativePath, Shelf, TreeRoot},
     volume::OpenVolume,
 };
 
@@ -21,6 +21,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Files {
     tasks: Tasks,
+    shelf: Arc<Shelf>,
     transfers: Arc<Transfers>,
     uploads: Arc<Uploads>,
 }
@@ -50,6 +51,7 @@ impl Files {
     pub fn with_limits(tasks: Tasks, limits: Limits) -> Self {
         Self {
             tasks,
+            shelf: Arc::default(),
             transfers: Transfers::new(limits),
             uploads: Arc::default(),
         }
@@ -77,6 +79,12 @@ impl Files {
     #[must_use]
     pub fn tasks(&self) -> &Tasks {
         &self.tasks
+    }
+
+    /// Where the names of listings are kept between two pages.
+    #[must_use]
+    pub fn shelf(&self) -> &Arc<Shelf> {
+        &self.shelf
     }
 
     /// Runs `work` in the granted tree, on a thread that may block. `control` is stopped when somebody else gets the tree

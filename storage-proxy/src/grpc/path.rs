@@ -18,17 +18,28 @@ pub fn read_in(
     path_bytes: &[u8],
     fields: &mut Fields,
 ) -> Option<RelativePath> {
+    read_as(&format!("{within}path"), path, path_bytes, fields)
+}
+
+/// As [`read`], of the fields `name` and `name`_bytes.
+pub fn read_as(
+    name: &str,
+    path: &str,
+    path_bytes: &[u8],
+    fields: &mut Fields,
+) -> Option<RelativePath> {
+    let bytes_name = format!("{name}_bytes");
     if !path.is_empty() && !path_bytes.is_empty() {
-        let field = format!("{within}path_bytes");
-        fields.wrong(field, "leave one of path and path_bytes empty");
+        let wrong = format!("leave one of {name} and {bytes_name} empty");
+        fields.wrong(bytes_name, wrong);
         return None;
     }
     let (field, bytes) = if path_bytes.is_empty() {
-        ("path", path.as_bytes())
+        (name, path.as_bytes())
     } else {
-        ("path_bytes", path_bytes)
+        (bytes_name.as_str(), path_bytes)
     };
-    fields.check(&format!("{within}{field}"), RelativePath::parse(bytes))
+    fields.check(field, RelativePath::parse(bytes))
 }
 
 /// The two fields of a name or target.

@@ -20,11 +20,10 @@ use vfolder_proto::storage::{
 };
 
 use super::{stream, volume};
-pub(super) use crate::tree::StopOnDrop;
 use crate::{
     refuse,
     task::{TaskSpec, Tasks, Work},
-    tree::{Control, Workers, usage},
+    tree::{Control, StopOnDrop, Workers, usage},
     volume::{
         Fence, OpenVolume, Volume,
         method::{disk_bytes, inodes},
@@ -303,7 +302,6 @@ impl StorageService for Storage {
     }
 }
 
-/// A vfolder without a tree.
 fn read_task(request: RunTaskRequest) -> Result<(Uuid, TaskSpec), Refusal> {
     let mut fields = Fields::default();
     let operation = read_id(&mut fields, "operation_id", &request.operation_id);

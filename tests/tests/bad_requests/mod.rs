@@ -6,6 +6,7 @@ mod files;
 mod grants;
 mod lists;
 mod mounts;
+mod transfers;
 
 use prost::Message;
 use prost_types::Duration;
@@ -34,6 +35,7 @@ pub fn bad_requests(id: &str) -> Vec<Bad> {
     mounts::mounts(&mut list, id);
     files::files(&mut list, id);
     grants::grants(&mut list, id);
+    transfers::transfers(&mut list, id);
     lists::lists(&mut list, id);
     lists::operations(&mut list);
     list.0

@@ -3,7 +3,12 @@
 mod directory;
 mod entry;
 mod list;
+mod page;
 mod read;
+mod remove;
+mod rename;
+mod search;
+mod stat;
 mod upload;
 mod write;
 
@@ -51,16 +56,19 @@ impl FileService for Service {
         self.list(request).await
     }
 
-    async fn stat_file(&self, _: Request<StatFileRequest>) -> Answer<FileEntry> {
-        Err(missing())
+    async fn stat_file(&self, request: Request<StatFileRequest>) -> Answer<FileEntry> {
+        self.stat(request).await
     }
 
-    async fn search_files(&self, _: Request<SearchFilesRequest>) -> Answer<SearchFilesResponse> {
-        Err(missing())
+    async fn search_files(
+        &self,
+        request: Request<SearchFilesRequest>,
+    ) -> Answer<SearchFilesResponse> {
+        self.search(request).await
     }
 
-    async fn get_usage(&self, _: Request<GetUsageRequest>) -> Answer<GetUsageResponse> {
-        Err(missing())
+    async fn get_usage(&self, request: Request<GetUsageRequest>) -> Answer<GetUsageResponse> {
+        self.count(request).await
     }
 
     async fn create_directory(
@@ -70,12 +78,15 @@ impl FileService for Service {
         self.make_directory(request).await
     }
 
-    async fn move_file(&self, _: Request<MoveFileRequest>) -> Answer<FileEntry> {
-        Err(missing())
+    async fn move_file(&self, request: Request<MoveFileRequest>) -> Answer<FileEntry> {
+        self.rename(request).await
     }
 
-    async fn remove_files(&self, _: Request<RemoveFilesRequest>) -> Answer<RemoveFilesResponse> {
-        Err(missing())
+    async fn remove_files(
+        &self,
+        request: Request<RemoveFilesRequest>,
+    ) -> Answer<RemoveFilesResponse> {
+        self.remove(request).await
     }
 
     type ReadFileStream = Messages<ReadFileResponse>;
