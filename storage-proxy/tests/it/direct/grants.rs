@@ -69,7 +69,7 @@ async fn a_grant_for_a_directory_is_for_nothing_beside_it() {
         let made = files
             .create_directory(bearing(
                 &grant,
-                mkdir(&direct, &format!("{beside}/n").trim_start_matches('/')),
+                mkdir(&direct, format!("{beside}/n").trim_start_matches('/')),
             ))
             .await;
         for refusal in [refused(listed), refused(made)] {
