@@ -18,7 +18,7 @@ use vfolder_proto::{
     google::longrunning::operations_server::OperationsServer,
     v1::{
         file_service_server::FileServiceServer, mount_service_server::MountServiceServer,
-        operation_service_server::OperationServiceServer,
+        operation_service_server::OperationServiceServer, tree_service_server::TreeServiceServer,
         v_folder_service_server::VFolderServiceServer, volume_service_server::VolumeServiceServer,
     },
 };
@@ -27,7 +27,10 @@ use crate::{
     config::ManagerConfig,
     context::{Context, Settings},
     gate::{GateLayer, Rules, Verifier, auth::AuthError, rules::RulesError},
-    grpc::{mounts::Mounts, operations::Operations, vfolders::Vfolders, volumes::VolumesService},
+    grpc::{
+        mounts::Mounts, operations::Operations, trees::Trees, vfolders::Vfolders,
+        volumes::VolumesService,
+    },
     operation::{leftovers, returns, sweep, worker},
     storage::{OpenError, Volumes},
     store::{
@@ -135,6 +138,7 @@ pub async fn serve(
         .layer(GateLayer::new(rules, verifier, ctx.clone()))
         .add_service(ours!(VFolderServiceServer, Vfolders { ctx: ctx.clone() }))
         .add_service(ours!(MountServiceServer, Mounts { ctx: ctx.clone() }))
+        .add_service(ours!(TreeServiceServer, Trees { ctx: ctx.clone() }))
         .add_service(ours!(
             VolumeServiceServer,
             VolumesService { ctx: ctx.clone() }

@@ -4,5 +4,7 @@
 //! by [`Files::in_tree`], so that it holds a place behind the tree's fence while it is in there.
 
 mod access;
+pub mod archive;
 
 pub use access::{Files, Visit, cut_off, granted, in_scope};
+pub use archive::ArchiveStream;

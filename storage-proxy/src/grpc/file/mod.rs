@@ -1,5 +1,6 @@
 //! FileService: the files inside a vfolder, for users, by way of the manager or directly. One verb a file.
 
+mod archive;
 mod directory;
 mod entry;
 mod list;
@@ -108,8 +109,8 @@ impl FileService for Service {
 
     async fn download_archive(
         &self,
-        _: Request<DownloadArchiveRequest>,
+        request: Request<DownloadArchiveRequest>,
     ) -> Answer<Self::DownloadArchiveStream> {
-        Err(missing())
+        self.archive(request).await
     }
 }
