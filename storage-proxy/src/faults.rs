@@ -40,15 +40,13 @@ pub const POINTS: &[&str] = &[
     "purge.fenced",
     "purge.hidden",
     // Working inside a tree: before anything; after its journal, the fence of the tree, the look at all that can make it
-    // fail, the note of that; before each entry; after a note of how far it is, the last entry, the sync of all; after its
-    // totals are in the journal.
+    // fail, the note of that; before each entry; after the last, the sync of all; after its totals are in the journal.
     "inside.begin",
     "inside.journalled",
     "inside.fenced",
     "inside.checked",
     "inside.noted",
     "inside.entry",
-    "inside.durable",
     "inside.worked",
     "inside.synced",
     "inside.done",

@@ -93,7 +93,7 @@ mod tests {
     fn records_are_read_and_what_is_damaged_is_told() {
         let mut records = Records::default();
         records
-            .read(b"9 path=a\n21 mtime=1.5000000001\n12 size=9000\n")
+            .read(b"9 path=a\n22 mtime=1.5000000001\n13 size=9000\n")
             .unwrap();
         assert_eq!(records.path.as_deref(), Some(&b"a"[..]));
         assert_eq!(

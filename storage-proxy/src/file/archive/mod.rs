@@ -165,7 +165,8 @@ impl Making {
         };
         // Whoever waits for the tree need not wait for this reader.
         drop((self.guard, self.chosen));
-        let sending = timeout(sink::PATIENCE, self.sender.send(last));
+        let sending = async { timeout(sink::PATIENCE, self.sender.send(last)).await };
+        // Nobody hears it: then what has arrived does not end as a whole archive does.
         let _ = self.runtime.block_on(sending);
     }
 }

@@ -16,6 +16,8 @@ mod unpack;
 
 use std::{ffi::CString, fs::File, os::fd::AsFd as _};
 
+use rustix::fs::{AtFlags, statat};
+
 use self::{check::Check, seen::Seen, unpack::Unpack};
 use super::{
     Job,
@@ -25,7 +27,7 @@ use crate::{
     account::{Amount, Change},
     archive::{Bounds, Broken, Reader, Stop, detect},
     task::{Extraction, Failure, FailureKind, spec::InPlace},
-    tree::{Fault, Put, RelativePath, open::open_regular},
+    tree::{Fault, FileKind, Meta, Put, RelativePath, open::open_regular},
 };
 
 /// What there is to do, once everything was looked at.
@@ -103,7 +105,12 @@ fn open(extraction: &Extraction, inside: &Inside<'_>) -> Result<(File, u64), End
     let parent = inside.tree.directory(&above).map_err(Ended::at(path))?;
     match open_regular(parent.as_fd(), &name, inside.control) {
         Ok((file, meta)) => Ok((file.into(), meta.size)),
-        Err(Fault::Changed) => Err(not_a_file(path).into()),
+        Err(Fault::Changed) => Err(match statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if Meta::from(stat).kind == FileKind::Symlink => {
+                Ended::at(path)(Fault::Symlink)
+            }
+            _ => not_a_file(path).into(),
+        }),
         Err(fault) => Err(Ended::at(path)(fault)),
     }
 }

@@ -284,7 +284,6 @@ impl<'a> Unpack<'a> {
         let begun = Instant::now();
         self.inside.sync()?;
         self.job.note_inside(InPlace { durable: number })?;
-        self.job.at("inside.durable")?;
         self.noted = Instant::now();
         self.pause = INTERVAL.max(begun.elapsed() * SHARE);
         Ok(())
