@@ -230,8 +230,11 @@ async fn who_may_not_gets_none(engine: Engine) {
         .await
         .unwrap();
     let id = made.into_inner().id;
-    alice.grant(&id, MountMode::ReadOnly).await.unwrap();
-    let refused = alice.grant(&id, MountMode::ReadWrite).await;
+    // Its creator may do all with it, the others of the project read.
+    alice.grant(&id, MountMode::ReadWrite).await.unwrap();
+    let carol = system.member("carol", &["team"]);
+    carol.grant(&id, MountMode::ReadOnly).await.unwrap();
+    let refused = carol.grant(&id, MountMode::ReadWrite).await;
     assert_refused(refused, Code::PermissionDenied, "PERMISSION_TOO_SMALL");
     admin.grant(&id, MountMode::ReadWrite).await.unwrap();
     let refused = system.user("bob").grant(&id, MountMode::ReadOnly).await;

@@ -1,14 +1,15 @@
 //! Listening, connection by connection.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::conn::auto,
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
@@ -16,9 +17,15 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tower::{ServiceExt as _, service_fn};
 use vfolder_common::server::{CONNECTION_WINDOW, FRAME_SIZE, ListenError, STREAM_WINDOW};
 
-use super::{DirectSection, attended::Attended, tls};
+use super::{
+    DirectSection,
+    attended::Attended,
+    busy::{Answer, Busy},
+    tls,
+};
 
 /// When to try again to accept where it failed for want of descriptors or memory.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -89,68 +96,80 @@ impl Direct {
         let places = Arc::new(Semaphore::new(self.section.max_connections));
         let connections = Connections {
             builder: builder(&self.section),
-            graceful: GracefulShutdown::new(),
-            service: TowerToHyperService::new(app),
             begin: self.section.header_timeout,
             idle: self.idle,
-            tls: self.tls,
+            app,
+            stop: stop.clone(),
         };
         let mut running = JoinSet::new();
         loop {
             let next = accept(&self.listener, &places);
             tokio::select! {
-                (stream, place) = next => connections.serve(stream, place, &mut running),
+                (stream, place) = next => {
+                    let (connections, tls) = (connections.clone(), self.tls.clone());
+                    running.spawn(async move {
+                        connections.begin(stream, tls).await;
+                        drop(place);
+                    });
+                }
                 Some(_) = running.join_next() => {}
                 () = stop.cancelled() => break,
             }
         }
         drop(self.listener);
-        connections.graceful.shutdown().await;
+        while running.join_next().await.is_some() {}
     }
 }
 
 /// How connections are served.
+#[derive(Clone)]
 struct Connections {
     builder: auto::Builder<TokioExecutor>,
-    graceful: GracefulShutdown,
-    service: TowerToHyperService<Router>,
     begin: Duration,
     idle: Duration,
-    tls: Option<TlsAcceptor>,
+    app: Router,
+    stop: CancellationToken,
 }
 
 impl Connections {
-    /// Dropping `running` ends it.
-    fn serve(&self, stream: TcpStream, place: OwnedSemaphorePermit, running: &mut JoinSet<()>) {
-        let (builder, watcher) = (self.builder.clone(), self.graceful.watcher());
-        let (service, tls) = (self.service.clone(), self.tls.clone());
-        let (begin, idle) = (self.begin, self.idle);
-        running.spawn(async move {
-            let _place = place;
-            let served = match tls {
-                None => {
-                    let io = TokioIo::new(Attended::new(stream, begin, idle));
-                    let connection = builder.serve_connection(io, service).into_owned();
-                    watcher.watch(connection).await
-                }
-                Some(tls) => {
-                    let stream = match timeout(begin, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => stream,
-                        Ok(Err(error)) => {
-                            tracing::debug!(%error, "TLS handshake failed");
-                            return;
-                        }
-                        Err(_) => return,
-                    };
-                    let io = TokioIo::new(Attended::new(stream, begin, idle));
-                    let connection = builder.serve_connection(io, service).into_owned();
-                    watcher.watch(connection).await
-                }
-            };
-            if let Err(error) = served {
-                tracing::debug!(%error, "a direct connection broke off");
+    async fn begin(self, stream: TcpStream, tls: Option<TlsAcceptor>) {
+        let Some(tls) = tls else {
+            return self.serve(stream).await;
+        };
+        match timeout(self.begin, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.serve(stream).await,
+            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+            Err(_) => tracing::debug!("TLS handshake took too long"),
+        }
+    }
+
+    /// Until the peer hangs up, or nothing has been under way for a while, or we stop.
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let (busy, app) = (Busy::new(), self.app);
+        let counting = busy.clone();
+        let service = service_fn(move |request| {
+            let (under_way, answer) = (counting.begin(), app.clone().oneshot(request));
+            async move {
+                let answer = answer.await?;
+                Ok::<_, Infallible>(answer.map(|body| Answer::new(body, under_way)))
             }
         });
+        let io = TokioIo::new(Attended::new(stream, self.begin, self.idle));
+        let mut connection = pin!(self.builder.serve_connection(io, TowerToHyperService::new(service)));
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+            () = busy.idle_for(self.idle) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a direct connection broke off");
+        }
     }
 }
 

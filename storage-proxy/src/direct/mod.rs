@@ -3,6 +3,7 @@
 
 mod app;
 mod attended;
+mod busy;
 mod config;
 mod listen;
 mod tls;

@@ -219,3 +219,21 @@ async fn browsers_are_let_in_where_the_configuration_says_and_not_elsewhere() {
     );
     assert_eq!(got.header("access-control-allow-credentials"), "");
 }
+
+#[tokio::test]
+async fn a_connection_that_is_only_kept_open_makes_room_for_others() {
+    let direct =
+        Direct::start_with("max_connections = 1\n[transfers]\nidle_timeout = \"500ms\"").await;
+    fs::write(direct.tree().join("f"), "data").unwrap();
+    let channel = Channel::from_shared(direct.url.clone()).unwrap();
+    let channel = channel.connect().await.unwrap();
+    let request = HealthCheckRequest::default();
+    HealthClient::new(channel.clone()).check(request.clone()).await.unwrap();
+    let url = direct.file("f");
+    let grant = direct.grant(GrantMode::ReadOnly, b"");
+    // On a thread: the channel has to hear that it is asked to go.
+    let got = tokio::task::spawn_blocking(move || super::as_bearer(&grant, &[&url]));
+    assert_eq!(got.await.unwrap().body, b"data");
+    // Whoever was sent away comes back when he has something to ask.
+    HealthClient::new(channel).check(request).await.unwrap();
+}
