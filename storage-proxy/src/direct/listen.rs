@@ -155,7 +155,10 @@ impl Connections {
             }
         });
         let io = TokioIo::new(Attended::new(stream, self.begin, self.idle));
-        let mut connection = pin!(self.builder.serve_connection(io, TowerToHyperService::new(service)));
+        let mut connection = pin!(
+            self.builder
+                .serve_connection(io, TowerToHyperService::new(service))
+        );
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = self.stop.cancelled() => {

@@ -228,7 +228,10 @@ async fn a_connection_that_is_only_kept_open_makes_room_for_others() {
     let channel = Channel::from_shared(direct.url.clone()).unwrap();
     let channel = channel.connect().await.unwrap();
     let request = HealthCheckRequest::default();
-    HealthClient::new(channel.clone()).check(request.clone()).await.unwrap();
+    HealthClient::new(channel.clone())
+        .check(request.clone())
+        .await
+        .unwrap();
     let url = direct.file("f");
     let grant = direct.grant(GrantMode::ReadOnly, b"");
     // On a thread: the channel has to hear that it is asked to go.
