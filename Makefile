@@ -102,7 +102,6 @@ bench-tree: ## Measure cloning and removing trees against other tools; takes hou
 # PARALLEL_PLACE (/var/tmp, 17 times PARALLEL_SIZE), OUT.
 bench-files: ## Measure reading and writing files, directly and by way of the manager; needs nginx and curl
 	@scripts/setup.sh run
-	@scripts/bench-nginx.sh
 	cargo build --release -p vfolder-tests --bins
 	@SIZE="$(SIZE)" CHUNK="$(CHUNK)" ROUNDS="$(ROUNDS)" PARALLEL_SIZE="$(PARALLEL_SIZE)" PLACE="$(PLACE)" \
 		PARALLEL_PLACE="$(PARALLEL_PLACE)" OUT="$(or $(OUT),docs/benchmarks-files.md)" "$(TARGET)/release/bench-files"

@@ -4,6 +4,7 @@ pub mod config;
 pub mod error;
 pub mod fault;
 pub mod path;
+mod path_text;
 pub mod server;
 pub mod shutdown;
 pub mod telemetry;

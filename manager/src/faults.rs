@@ -4,7 +4,7 @@
 use vfolder_common::fault::Side;
 
 /// The transactions of `manager serve`, by their names.
-pub const COMMITS: [&str; 26] = [
+pub const COMMITS: [&str; 27] = [
     "feed.place",
     "mount.release",
     "mount.renew",
@@ -25,6 +25,7 @@ pub const COMMITS: [&str; 26] = [
     "vfolder.create",
     "vfolder.delete",
     "vfolder.fenced",
+    "vfolder.perform",
     "vfolder.purge",
     "vfolder.reset",
     "vfolder.restore",

@@ -19,7 +19,8 @@ use vfolder_proto::{
     v1::{
         file_service_server::FileServiceServer, grant_service_server::GrantServiceServer,
         mount_service_server::MountServiceServer, operation_service_server::OperationServiceServer,
-        v_folder_service_server::VFolderServiceServer, volume_service_server::VolumeServiceServer,
+        tree_service_server::TreeServiceServer, v_folder_service_server::VFolderServiceServer,
+        volume_service_server::VolumeServiceServer,
     },
 };
 
@@ -28,7 +29,7 @@ use crate::{
     context::{Context, Settings},
     gate::{GateLayer, Rules, Verifier, auth::AuthError, rules::RulesError},
     grpc::{
-        grants::Grants, mounts::Mounts, operations::Operations, vfolders::Vfolders,
+        grants::Grants, mounts::Mounts, operations::Operations, trees::Trees, vfolders::Vfolders,
         volumes::VolumesService,
     },
     operation::{leftovers, returns, sweep, worker},
@@ -142,6 +143,7 @@ pub async fn serve(
         .add_service(ours!(VFolderServiceServer, Vfolders { ctx: ctx.clone() }))
         .add_service(ours!(MountServiceServer, Mounts { ctx: ctx.clone() }))
         .add_service(ours!(GrantServiceServer, Grants { ctx: ctx.clone() }))
+        .add_service(ours!(TreeServiceServer, Trees { ctx: ctx.clone() }))
         .add_service(ours!(
             VolumeServiceServer,
             VolumesService { ctx: ctx.clone() }

@@ -39,6 +39,17 @@ pub const POINTS: &[&str] = &[
     "purge.journalled",
     "purge.fenced",
     "purge.hidden",
+    // Working inside a tree: before anything; after its journal, the fence of the tree, the look at all that can make it
+    // fail, the note of that; before each entry; after the last, the sync of all; after its totals are in the journal.
+    "inside.begin",
+    "inside.journalled",
+    "inside.fenced",
+    "inside.checked",
+    "inside.noted",
+    "inside.entry",
+    "inside.worked",
+    "inside.synced",
+    "inside.done",
     // A tree's or a staging's way into the trash: before the rename, after it, after both directories are synced.
     "trash.begin",
     "trash.renamed",

@@ -4,6 +4,7 @@
 //! statuses or users, and has no database: what must survive a restart is on the volume that it is about.
 
 pub mod account;
+pub mod archive;
 pub mod backend;
 pub mod cli;
 pub mod config;

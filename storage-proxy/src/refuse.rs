@@ -107,6 +107,13 @@ pub fn reason(kind: FailureKind) -> Reason {
         FailureKind::FilePermission => Reason::FilePermission,
         FailureKind::Stale => Reason::GrantStale,
         FailureKind::Busy => Reason::VFolderBusy,
+        FailureKind::ArchiveInvalid => Reason::ArchiveInvalid,
+        FailureKind::ArchiveTooLarge => Reason::ArchiveTooLarge,
+        FailureKind::FileExists => Reason::FileExists,
+        FailureKind::FileNotFound => Reason::FileNotFound,
+        FailureKind::NotAFile => Reason::NotAFile,
+        FailureKind::NotADirectory => Reason::NotADirectory,
+        FailureKind::SymlinkInPath => Reason::SymlinkInPath,
         FailureKind::IoError => Reason::IoError,
         FailureKind::Internal => Reason::Internal,
     }

@@ -136,8 +136,8 @@ impl Sender {
                     ..std::mem::take(&mut first)
                 }
             });
-        let answer = self.user.files.clone().write_file(stream::iter(messages));
-        answer.await.is_ok()
+        let mut files = self.user.files.clone();
+        files.write_file(stream::iter(messages)).await.is_ok()
     }
 }
 

@@ -177,6 +177,8 @@ pub fn metadata(
             Kind::Clone => v1::OperationKind::Clone,
             Kind::Purge => v1::OperationKind::Purge,
             Kind::Verify => v1::OperationKind::Verify,
+            Kind::Extract => v1::OperationKind::Extract,
+            Kind::Remove => v1::OperationKind::Remove,
         }
         .into(),
         state: match op.state {

@@ -108,6 +108,12 @@ fn response(op: &Operation, target: Option<&list::Shown>) -> prost_types::Any {
         (Kind::Purge, _) => any(&v1::PurgeVFolderResult {
             vfolder_id: op.vfolder_id.to_string(),
         }),
+        (Kind::Extract, _) => any(&v1::ExtractArchiveResult {
+            vfolder_id: op.vfolder_id.to_string(),
+        }),
+        (Kind::Remove, _) => any(&v1::RemoveTreeResult {
+            vfolder_id: op.vfolder_id.to_string(),
+        }),
         (Kind::Verify, _) => any(&v1::VerifyVFolderResult {
             vfolder_id: op.vfolder_id.to_string(),
             receipt: convert::receipt(op),

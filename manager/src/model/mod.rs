@@ -11,6 +11,7 @@ pub mod settle;
 pub mod status;
 pub mod text;
 pub mod transition;
+pub mod tree_work;
 pub mod warrant;
 
 pub use access::Access;
@@ -19,4 +20,5 @@ pub use permission::{Caller, Owner, Permission};
 pub use settle::Backing;
 pub use status::Status;
 pub use transition::Transition;
+pub use tree_work::{ArchiveFormat, Existing, Extract, Remove, TreeWork};
 pub use warrant::{Asked, Warrant};

@@ -13,22 +13,33 @@ text_enum! {
         Purge = "PURGE",
         /// Reads a tree, to say what it is.
         Verify = "VERIFY",
+        /// Unpacks an archive inside a tree.
+        Extract = "EXTRACT",
+        /// Removes what is in a tree.
+        Remove = "REMOVE",
     }
 }
 
 impl Kind {
-    /// The status that it backs on the vfolder it makes or destroys; none, if it only reads: then the vfolder may do
+    /// The status that it backs on the vfolder it makes, destroys or works in; none, if it only reads: then the vfolder may do
     /// meanwhile what it does, and even go away.
     #[must_use]
     pub const fn backs(self) -> Option<Status> {
         match self {
             Self::Create | Self::Clone => Some(Status::Creating),
             Self::Purge => Some(Status::Deleting),
+            Self::Extract | Self::Remove => Some(Status::Performing),
             Self::Verify => None,
         }
     }
 
-    /// It can be undone until its result is published. A purge publishes at once: there is nothing to undo.
+    /// It works in a tree that is there before and after: cancelled, it leaves what it has done.
+    #[must_use]
+    pub const fn is_in_place(self) -> bool {
+        matches!(self.backs(), Some(Status::Performing))
+    }
+
+    /// It can be stopped until its result is published. A purge publishes at once: there is nothing to undo.
     #[must_use]
     pub const fn is_cancellable(self) -> bool {
         !matches!(self, Self::Purge)
@@ -41,9 +52,9 @@ impl Kind {
 pub enum Lane {
     /// Milliseconds, and somebody waits.
     Quick,
-    /// Reads a whole tree, most often to copy it.
+    /// Reads or writes a whole tree, most often to copy it.
     Copy,
-    /// Destroys one.
+    /// Destroys one, or what is in it.
     Destroy,
 }
 
@@ -56,8 +67,8 @@ impl Lane {
     pub const fn kinds(self) -> &'static [Kind] {
         match self {
             Self::Quick => &[Kind::Create],
-            Self::Copy => &[Kind::Clone, Kind::Verify],
-            Self::Destroy => &[Kind::Purge],
+            Self::Copy => &[Kind::Clone, Kind::Verify, Kind::Extract],
+            Self::Destroy => &[Kind::Purge, Kind::Remove],
         }
     }
 }
@@ -68,8 +79,8 @@ impl Kind {
     pub const fn lane(self) -> Lane {
         match self {
             Self::Create => Lane::Quick,
-            Self::Clone | Self::Verify => Lane::Copy,
-            Self::Purge => Lane::Destroy,
+            Self::Clone | Self::Verify | Self::Extract => Lane::Copy,
+            Self::Purge | Self::Remove => Lane::Destroy,
         }
     }
 }

@@ -29,7 +29,7 @@ pub async fn cancel(ctx: &Context, caller: &Caller, id: Id) -> Result<(), Refusa
 
 /// Ends the operation if no worker has ever had it; else notes the wish.
 pub async fn request(ctx: &Context, op: &Operation) -> Result<(), Refusal> {
-    if op.attempt == 0 && end_unstarted(ctx, op, &cancelled()).await? {
+    if op.attempt == 0 && end_unstarted(ctx, op, &cancelled(op)).await? {
         return Ok(());
     }
     let id = op.id;
@@ -45,11 +45,15 @@ pub async fn request(ctx: &Context, op: &Operation) -> Result<(), Refusal> {
 
 /// The outcome of a cancelled operation.
 #[must_use]
-pub fn cancelled() -> Ending {
+pub fn cancelled(op: &Operation) -> Ending {
+    let text = match op.kind.is_in_place() {
+        true => "cancelled on request; what it had done by then stays",
+        false => "cancelled on request; nothing of it is left",
+    };
     Ending {
         state: State::Cancelled,
         reason: Reason::Cancelled.as_str().into(),
-        text: "cancelled on request; nothing of it is left".into(),
+        text: text.into(),
         lost: false,
         receipt: None,
     }

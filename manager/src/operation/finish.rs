@@ -6,11 +6,11 @@ use vfolder_common::error::Refusal;
 
 use crate::{
     context::Context,
-    model::{Kind, State, Status, Transition},
+    model::{Kind, State, Status, Transition, settle},
     store::{
         Id, Operation, Progress, StoreError, Timestamp, Tx, Vfolder, events,
         lease::{self, Ending, Lease, Receipt},
-        requests, vfolders,
+        mounts, requests, vfolders,
     },
     vfolder::{Cause, Locked},
 };
@@ -122,7 +122,7 @@ async fn settle(
     Ok(())
 }
 
-/// The vfolder that the operation makes, destroys or reads.
+/// The vfolder that the operation makes, destroys, works in or reads.
 async fn settle_target(
     tx: &mut Tx,
     vfolder: &mut Locked,
@@ -135,6 +135,16 @@ async fn settle_target(
         (Kind::Create | Kind::Clone, _) => (Transition::CreationUndone, Status::Deleted),
         (Kind::Purge, State::Succeeded) => (Transition::PurgeEnd, Status::Deleted),
         (Kind::Purge, _) => (Transition::PurgeFail, Status::Error),
+        // Nobody knows whether its storage-proxy still works in the tree.
+        (Kind::Extract | Kind::Remove, _) if ending.lost => {
+            end_mounts(tx, vfolder, op).await?;
+            (Transition::PerformFail, Status::Error)
+        }
+        // Also where it failed: every file that is there is whole, and the operation says what is missing.
+        (Kind::Extract | Kind::Remove, _) => {
+            vfolder.refresh(tx).await?;
+            (Transition::PerformEnd, settle::settle(&vfolder.backing))
+        }
         // It has only read.
         (Kind::Verify, _) => return Ok(()),
     };
@@ -159,10 +169,27 @@ async fn settle_source(
     ending: &Ending,
 ) -> Result<(), Refusal> {
     vfolder.refresh(tx).await?;
-    let to = crate::model::settle::settle(&vfolder.backing);
+    let to = settle::settle(&vfolder.backing);
     vfolder
         .change(tx, Transition::CloneEnd, to, cause(op, ending), |_| {})
         .await
+}
+
+/// Sessions that have mounted it read-only meanwhile: what they see may still change, and ERROR admits nobody.
+async fn end_mounts(tx: &mut Tx, vfolder: &mut Locked, op: &Operation) -> Result<(), Refusal> {
+    let live = mounts::live_on(tx, op.vfolder_id, vfolder.now, None, i64::MAX).await?;
+    for mount in live {
+        mounts::remove(tx, mount.id).await?;
+        let cause = Cause {
+            actor: op.requester.clone(),
+            operation: Some(op.id),
+            mount: Some(mount.id),
+            reason: "the operation that worked in the tree was given up".into(),
+            ..Cause::default()
+        };
+        vfolder.end_mount(tx, cause).await?;
+    }
+    Ok(())
 }
 
 fn cause(op: &Operation, ending: &Ending) -> Cause {

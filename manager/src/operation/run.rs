@@ -74,7 +74,7 @@ pub async fn run(ctx: Context, op: Operation, held: Lease) {
             };
             try_later(&ctx, &op, held, &problem, progress).await
         }
-        Ended::Cancelled => end(&ctx, &op, held, &cancelled(), progress).await,
+        Ended::Cancelled => end(&ctx, &op, held, &cancelled(&op), progress).await,
         Ended::Outcome(outcome) => match outcome.failure {
             None => {
                 let ending = Ending {

@@ -9,16 +9,16 @@ use vfolder_common::{
     fault::{Side, beside},
 };
 use vfolder_proto::storage::{
-    CancelTaskRequest, CloneTree, CreateTree, FenceTreeRequest, ForgetTaskRequest,
+    CancelTaskRequest, CloneTree, CreateTree, ExtractArchive, FenceTreeRequest, ForgetTaskRequest,
     GetTreeUsageRequest, GetTreeUsageResponse, GetVolumeRequest, GetVolumeResponse,
-    ListVolumeContentsRequest, ListVolumeContentsResponse, PurgeTree, RunTaskRequest,
-    RunTaskResponse, StatTreeRequest, StorageVolume, VerifyTree, run_task_request::Task,
-    run_task_response::News,
+    ListVolumeContentsRequest, ListVolumeContentsResponse, PurgeTree, RemoveTree, RunTaskRequest,
+    RunTaskResponse, StatTreeRequest, StorageArchiveFormat, StorageExistingFiles, StorageVolume,
+    VerifyTree, run_task_request::Task, run_task_response::News,
 };
 
 use super::{Proxy, ProxyError, proxy::CALL_TIMEOUT};
 use crate::{
-    model::Kind,
+    model::{ArchiveFormat, Existing, Kind, TreeWork},
     store::{Id, Operation, Progress, lease::Receipt},
 };
 
@@ -137,6 +137,7 @@ impl Proxy {
             }),
             Kind::Purge => Task::PurgeTree(PurgeTree { vfolder_id }),
             Kind::Verify => Task::VerifyTree(VerifyTree { vfolder_id }),
+            Kind::Extract | Kind::Remove => inside(operation, vfolder_id),
         };
         let request = RunTaskRequest {
             operation_id: operation.id.to_string(),
@@ -167,6 +168,7 @@ impl Proxy {
             vfolder_id: operation.vfolder_id.to_string(),
             epoch: operation.epoch,
             only_reads: operation.kind.backs().is_none(),
+            in_place: operation.kind.is_in_place(),
         };
         self.fault("call.cancel_task", Side::Before)?;
         // Without a timeout of ours: it answers when what was staged is out of sight.
@@ -290,6 +292,44 @@ impl Proxy {
             .map_err(|s| self.failed(s))?
             .into_inner();
         Ok(stream.map(|item| item.map_err(|s| self.failed(s))))
+    }
+}
+
+/// Work inside a tree, by the operation's arguments. (What can't be read of them, the storage-proxy refuses: it names no
+/// path.)
+fn inside(operation: &Operation, vfolder_id: String) -> Task {
+    match TreeWork::from_text(&operation.arguments) {
+        Some(TreeWork::Extract(work)) => Task::ExtractArchive(ExtractArchive {
+            vfolder_id,
+            path: work.archive.as_bytes().to_vec(),
+            destination: work.destination.as_bytes().to_vec(),
+            format: match work.format {
+                None => StorageArchiveFormat::Unspecified,
+                Some(ArchiveFormat::Tar) => StorageArchiveFormat::Tar,
+                Some(ArchiveFormat::TarGz) => StorageArchiveFormat::TarGz,
+                Some(ArchiveFormat::TarZst) => StorageArchiveFormat::TarZst,
+                Some(ArchiveFormat::Zip) => StorageArchiveFormat::Zip,
+            }
+            .into(),
+            existing: match work.existing {
+                Existing::Fail => StorageExistingFiles::Fail,
+                Existing::Skip => StorageExistingFiles::Skip,
+                Existing::Replace => StorageExistingFiles::Replace,
+            }
+            .into(),
+            max_bytes: work.max_bytes,
+            max_files: work.max_files,
+        }),
+        Some(TreeWork::Remove(work)) => Task::RemoveTree(RemoveTree {
+            vfolder_id,
+            paths: work
+                .paths
+                .iter()
+                .map(|path| path.as_bytes().to_vec())
+                .collect(),
+            missing_ok: work.missing_ok,
+        }),
+        None => Task::RemoveTree(RemoveTree::default()),
     }
 }
 

@@ -49,6 +49,7 @@ pub struct Operation {
     pub digest: String,
     pub expected_digest: String,
     pub may_have_changed: bool,
+    pub arguments: String,
 }
 
 /// How far the work on a tree is.
@@ -103,6 +104,7 @@ impl Operation {
             digest: String::new(),
             expected_digest: String::new(),
             may_have_changed: false,
+            arguments: String::new(),
         }
     }
 

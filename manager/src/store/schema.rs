@@ -73,6 +73,7 @@ diesel::table! {
         digest -> Text,
         expected_digest -> Text,
         may_have_changed -> Bool,
+        arguments -> Text,
     }
 }
 

@@ -208,7 +208,11 @@ pub async fn backing(tx: &mut Tx, id: Id, now: Timestamp) -> Result<Backing, Sto
     Ok(Backing {
         purges: of(Kind::Purge),
         creations: of(Kind::Create) + of(Kind::Clone),
-        in_place: 0,
+        in_place: Kind::ALL
+            .iter()
+            .filter(|kind| kind.is_in_place())
+            .map(|kind| of(*kind))
+            .sum(),
         clones,
         mounts: modes.iter().map(|(_, n)| n).sum(),
         write_mounts: modes

@@ -14,6 +14,7 @@ pub mod fence;
 pub mod fields;
 pub mod list;
 pub mod locked;
+pub mod perform;
 pub mod purge;
 pub mod refuse;
 pub mod replay;

@@ -5,6 +5,7 @@
 
 mod auth;
 mod file;
+mod inside;
 mod page_token;
 mod path;
 mod reflection;

@@ -19,7 +19,7 @@ use vfolder_proto::storage::{
     storage_service_server::StorageService,
 };
 
-use super::{stream, volume};
+use super::{inside, stream, volume};
 use crate::{
     refuse,
     task::{TaskSpec, Tasks, Work},
@@ -168,13 +168,15 @@ impl StorageService for Storage {
         }
         fields.finish()?;
         let (tasks, volume) = (&self.tasks, &request.volume);
-        let cancelled = match request.only_reads {
-            true => tasks.cancel_reading(operation, volume).await,
-            false => {
+        let epoch = request.epoch;
+        let cancelled = match (request.only_reads, request.in_place) {
+            (true, _) => tasks.cancel_reading(operation, volume).await,
+            (false, true) => {
                 tasks
-                    .cancel(operation, volume, vfolder, request.epoch)
+                    .cancel_in_place(operation, volume, vfolder, epoch)
                     .await
             }
+            (false, false) => tasks.cancel(operation, volume, vfolder, epoch).await,
         };
         let published = cancelled.map_err(|refused| refuse::by_tasks(&refused))?;
         Ok(Response::new(CancelTaskResponse { published }))
@@ -344,6 +346,11 @@ fn read_task(request: RunTaskRequest) -> Result<(Uuid, TaskSpec), Refusal> {
             let vfolder = read_id(&mut fields, "verify_tree.vfolder_id", &task.vfolder_id);
             Some(Work::Verify { vfolder })
         }
+        Some(Task::ExtractArchive(task)) => {
+            let work = inside::extraction(task, &mut fields);
+            work.map(|work| Work::Extract(Box::new(work)))
+        }
+        Some(Task::RemoveTree(task)) => inside::removal(task, &mut fields).map(Work::Remove),
     };
     fields.finish()?;
     let work = work.ok_or_else(|| Refusal::field("task", "must be set"))?;
@@ -358,7 +365,7 @@ fn read_task(request: RunTaskRequest) -> Result<(Uuid, TaskSpec), Refusal> {
 }
 
 /// Nil, and noted in `fields`, if it is none.
-fn read_id(fields: &mut Fields, field: &str, text: &str) -> Uuid {
+pub(super) fn read_id(fields: &mut Fields, field: &str, text: &str) -> Uuid {
     fields
         .check(field, Uuid::parse_str(text).map_err(|_| "must be a UUID"))
         .unwrap_or_default()

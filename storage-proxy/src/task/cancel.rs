@@ -40,6 +40,23 @@ impl Tasks {
         to_its_end(async move { tasks.cancel(operation, &volume, hint).await }).await
     }
 
+    /// Stops a task that works in the tree of `vfolder` under `epoch`, unless all of it is done. What it has done stays.
+    /// Otherwise as [`Tasks::cancel`].
+    ///
+    /// # Errors
+    /// As [`Tasks::cancel`].
+    pub async fn cancel_in_place(
+        &self,
+        operation: Uuid,
+        volume: &str,
+        vfolder: Uuid,
+        epoch: i64,
+    ) -> Result<bool, Refused> {
+        let hint = Hint::WorksIn(vfolder, epoch);
+        let (tasks, volume) = (Arc::clone(&self.0), volume.to_owned());
+        to_its_end(async move { tasks.cancel(operation, &volume, hint).await }).await
+    }
+
     /// Stops a task that only reads. Answers whether it had succeeded before; if not, it may still be asked for again
     /// after a restart, and is then done anew.
     ///

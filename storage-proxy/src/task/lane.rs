@@ -18,6 +18,8 @@ use crate::{
 
 /// Threads at most that look at one volume at once, tasks at work not counted.
 pub const LOOKS: usize = 32;
+/// Archives at most that are made of one volume's files at once, each by a thread of its own.
+pub const ARCHIVES: usize = 16;
 
 /// A volume and how many tasks may work on it at once.
 #[derive(Debug)]
@@ -56,15 +58,20 @@ pub(super) struct Lane {
     pub ledger: Ledger,
     pub reclaimer: Reclaimer,
     pub activity: Arc<Activity>,
+    /// For those who make archives of files while somebody reads them.
+    pub archives: Arc<Semaphore>,
     copies: Arc<Semaphore>,
+    removals: Arc<Semaphore>,
     looks: Arc<Semaphore>,
 }
 
 /// What takes long, and so takes turns: each kind with its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Long {
-    /// Copying a tree.
+    /// Copying a tree, or what is like it: unpacking, reading all of it.
     Copy,
+    /// Removing within a tree, which gives back what copies may be waiting for.
+    Remove,
 }
 
 impl Lane {
@@ -74,7 +81,7 @@ impl Lane {
             max_tasks,
             reclaim_duty,
         } = config;
-        let copies = Semaphore::new(max_tasks.clamp(1, Semaphore::MAX_PERMITS));
+        let turns = || Arc::new(Semaphore::new(max_tasks.clamp(1, Semaphore::MAX_PERMITS)));
         let (ledger, activity) = (Ledger::default(), Arc::<Activity>::default());
         Self {
             reclaimer: Reclaimer::start(
@@ -88,7 +95,9 @@ impl Lane {
             volume,
             ledger,
             sweeping: Mutex::default(),
-            copies: Arc::new(copies),
+            archives: Arc::new(Semaphore::new(ARCHIVES)),
+            copies: turns(),
+            removals: turns(),
             looks: Arc::new(Semaphore::new(LOOKS)),
         }
     }
@@ -97,6 +106,7 @@ impl Lane {
     pub async fn turn(&self, long: Long) -> Option<OwnedSemaphorePermit> {
         let turns = match long {
             Long::Copy => &self.copies,
+            Long::Remove => &self.removals,
         };
         Arc::clone(turns).acquire_owned().await.ok()
     }

@@ -20,6 +20,8 @@ pub(super) enum Hint {
     Spec(TaskSpec),
     /// The tree that it would publish, and its epoch; 0 if that isn't known.
     Publishes(Uuid, i64),
+    /// The tree that it would work in, and its epoch; 0 if that isn't known.
+    WorksIn(Uuid, i64),
     /// It only reads.
     Reads,
 }
@@ -44,13 +46,20 @@ impl Leftovers<'_> {
             (None, Hint::Reads) => return Ok(None),
             (None, Hint::Spec(spec)) if !spec.work.publishes() => return Ok(None),
             (None, Hint::Spec(spec)) => Ok(spec),
-            (None, Hint::Publishes(vfolder, epoch)) => Err((vfolder, epoch)),
+            (None, Hint::Publishes(vfolder, epoch)) => Err((vfolder, epoch, false)),
+            (None, Hint::WorksIn(vfolder, epoch)) => Err((vfolder, epoch, true)),
         };
-        let (vfolder, epoch, leaves_a_tree) = match &spec {
-            Ok(spec) => (spec.work.vfolder(), spec.epoch, spec.work.leaves_a_tree()),
-            Err((vfolder, epoch)) => (*vfolder, *epoch, true),
+        let (vfolder, epoch) = match &spec {
+            Ok(spec) => (spec.work.vfolder(), spec.epoch),
+            Err((vfolder, epoch, _)) => (*vfolder, *epoch),
         };
-        if self.volume.tree(vfolder)?.is_some() == leaves_a_tree {
+        let published = match &spec {
+            Ok(spec) if spec.work.is_in_place() => is_done(record.as_ref()),
+            Err((.., true)) => false,
+            Ok(spec) => self.volume.tree(vfolder)?.is_some() == spec.work.leaves_a_tree(),
+            Err((.., false)) => self.volume.tree(vfolder)?.is_some(),
+        };
+        if published {
             self.volume.settle_tree(vfolder)?;
             self.tidy();
             let totals = record.and_then(|record| record.totals);
@@ -89,10 +98,13 @@ impl Leftovers<'_> {
         if let Some(spec) = spec.filter(|spec| spec.work.publishes()) {
             let vfolder = spec.work.vfolder();
             let failed = record.as_ref().is_some_and(|r| r.verdict.is_some());
-            let there = self.volume.tree(vfolder)?.is_some();
+            let published = match spec.work.is_in_place() {
+                true => is_done(record.as_ref()),
+                false => self.volume.tree(vfolder)?.is_some() == spec.work.leaves_a_tree(),
+            };
             // One that has succeeded needs no fence: asked for late, it finds the tree, or what has fenced it since. And
             // it must have none: the vfolder lives by the task's epoch. After a restart, its tree tells that it has.
-            if !succeeded && (failed || there != spec.work.leaves_a_tree()) {
+            if !succeeded && (failed || !published) {
                 self.volume.clear_staging(self.operation, self.control)?;
                 self.retire(vfolder, spec.epoch)?;
                 at("forget.retired").map_err(on("fault point", "forget"))?;
@@ -147,6 +159,11 @@ impl Leftovers<'_> {
         self.ledger.verdicts.forget(self.operation);
         self.volume.remove_journal(self.operation)
     }
+}
+
+/// Of what works in place: its totals are written when all of it is durable.
+fn is_done(record: Option<&Record>) -> bool {
+    record.is_some_and(|record| record.totals.is_some() && record.verdict.is_none())
 }
 
 /// Writes into the journal that a task has failed for good, before that is told.

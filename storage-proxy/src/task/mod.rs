@@ -23,10 +23,10 @@ mod verdicts;
 mod work;
 
 pub use fence::{EnterError, Fences, Guard, OUTLIVES_ITS_TREE, PATIENCE, RaiseError, Stay};
-pub use lane::{LOOKS, VolumeConfig};
+pub use lane::{ARCHIVES, LOOKS, VolumeConfig};
 use outcome::Done;
 pub use outcome::{Failure, FailureKind, Outcome, Receipt};
 pub use reclaim::Pending;
 pub use registry::{Refused, Tasks};
 pub use running::{Attachment, End};
-pub use spec::{TaskSpec, Work};
+pub use spec::{Existing, Extraction, Removal, TaskSpec, Work};

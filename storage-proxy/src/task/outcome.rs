@@ -62,7 +62,7 @@ impl Receipt {
     }
 }
 
-/// Why a task ended without its result. Nothing of it is visible.
+/// Why a task ended without its result. Nothing of it is visible, but for what works in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// Why.
@@ -97,6 +97,20 @@ pub enum FailureKind {
     Stale,
     /// Somebody is still at work in the tree.
     Busy,
+    /// The file is no archive that can be unpacked safely.
+    ArchiveInvalid,
+    /// The archive unpacks to more than it may.
+    ArchiveTooLarge,
+    /// There is something already.
+    FileExists,
+    /// There is nothing.
+    FileNotFound,
+    /// Something else than a regular file.
+    NotAFile,
+    /// A component of a path is no directory.
+    NotADirectory,
+    /// A component of a path is a symlink.
+    SymlinkInPath,
     /// The filesystem reported an error.
     IoError,
     /// A fault of ours.

@@ -10,7 +10,10 @@ use std::{
 };
 
 use thiserror::Error;
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 use uuid::Uuid;
 
 use super::{
@@ -134,6 +137,14 @@ impl Tasks {
         self.0
             .lane(volume)
             .map(|lane| Arc::clone(&lane.ledger.accounts))
+    }
+
+    /// The turns of those who make archives of a volume's files.
+    ///
+    /// # Errors
+    /// [`Refused::VolumeUnknown`].
+    pub fn archives(&self, volume: &str) -> Result<Arc<Semaphore>, Refused> {
+        self.0.lane(volume).map(|lane| Arc::clone(&lane.archives))
     }
 
     /// Raises the fence of `vfolder`: when this answers, nobody older is in its tree or comes in, also after a restart.

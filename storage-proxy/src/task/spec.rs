@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Done, Failure, FailureKind, Receipt};
-use crate::tree::Progress;
+use crate::{
+    archive::Format,
+    tree::{Progress, RelativePath},
+};
 
 /// A task, but for its id. The same id must always come with the same one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +21,7 @@ pub struct TaskSpec {
 }
 
 /// Kinds of work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Work {
     /// Make an empty tree.
@@ -49,30 +52,84 @@ pub enum Work {
         /// Whose.
         vfolder: Uuid,
     },
+    /// Unpack an archive inside a tree.
+    Extract(Box<Extraction>),
+    /// Remove what is in a tree.
+    Remove(Removal),
+}
+
+/// Unpacking an archive inside a tree. Paths are from the tree's root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extraction {
+    /// Whose.
+    pub vfolder: Uuid,
+    /// The archive.
+    pub archive: RelativePath,
+    /// The directory to unpack into.
+    pub destination: RelativePath,
+    /// How it is written; nothing: to be found out.
+    pub format: Option<Format>,
+    /// What to do with what is there already.
+    pub existing: Existing,
+    /// At most so many bytes of file data.
+    pub max_bytes: u64,
+    /// At most so many entries, and so many directory entries made.
+    pub max_files: u64,
+}
+
+/// What to do with what is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Existing {
+    /// Unpack nothing at all.
+    Fail,
+    /// Leave it.
+    Skip,
+    /// Replace it.
+    Replace,
+}
+
+/// Removing what is in a tree. Paths are from the tree's root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removal {
+    /// Whose.
+    pub vfolder: Uuid,
+    /// What; not the root.
+    pub paths: Vec<RelativePath>,
+    /// What is not there counts as removed.
+    pub missing_ok: bool,
 }
 
 impl Work {
-    /// The vfolder whose tree appears or disappears, or is read.
+    /// The vfolder whose tree appears or disappears, is read or worked in.
     #[must_use]
-    pub fn vfolder(self) -> Uuid {
+    pub fn vfolder(&self) -> Uuid {
         match self {
             Self::Create { vfolder }
             | Self::Clone { vfolder, .. }
             | Self::Purge { vfolder }
-            | Self::Verify { vfolder } => vfolder,
+            | Self::Verify { vfolder }
+            | Self::Remove(Removal { vfolder, .. }) => *vfolder,
+            Self::Extract(extraction) => extraction.vfolder,
         }
     }
 
-    /// Whether a tree appears or disappears. What only reads keeps no journal and leaves nothing: after a restart it is
-    /// done anew, if it is asked for.
+    /// Whether anything changes. What only reads keeps no journal and leaves nothing: after a restart it is done anew, if
+    /// it is asked for.
     #[must_use]
-    pub fn publishes(self) -> bool {
+    pub fn publishes(&self) -> bool {
         !matches!(self, Self::Verify { .. })
+    }
+
+    /// Whether it works inside a tree that is there before and after, so that only the journal knows whether it is done.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        matches!(self, Self::Extract(_) | Self::Remove(_))
     }
 
     /// Whether the vfolder has a tree once the work is published.
     #[must_use]
-    pub fn leaves_a_tree(self) -> bool {
+    pub fn leaves_a_tree(&self) -> bool {
         !matches!(self, Self::Purge { .. })
     }
 }
@@ -87,6 +144,18 @@ pub(super) struct Record {
     /// Why it failed for good. It is never done again.
     #[serde(default)]
     pub verdict: Option<Verdict>,
+    /// Of what works in place: how far it is.
+    #[serde(default)]
+    pub progress: Option<InPlace>,
+}
+
+/// How far work inside a tree is. There once all was looked at that can make it fail before it has changed anything: from
+/// then on, what is there may be its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct InPlace {
+    /// Of an extraction: so many entries are unpacked, and durable.
+    #[serde(default)]
+    pub durable: u64,
 }
 
 impl Record {
@@ -95,6 +164,7 @@ impl Record {
             spec: spec.clone(),
             totals: None,
             verdict: None,
+            progress: None,
         }
     }
 
@@ -106,10 +176,10 @@ impl Record {
             Work::Clone {
                 source_epoch: now, ..
             },
-        ) = (&mut noted.work, asked.work)
+        ) = (&mut noted.work, &asked.work)
             && *source_epoch == 0
         {
-            *source_epoch = now;
+            *source_epoch = *now;
         }
         noted == *asked
     }

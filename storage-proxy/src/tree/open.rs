@@ -154,7 +154,7 @@ pub fn reopen_regular(
 
 /// The directory of links to this process's handles (proc_pid_fd(5)); open, so that the way there is not walked for each
 /// file.
-fn own_handles() -> std::result::Result<BorrowedFd<'static>, Fault> {
+pub(super) fn own_handles() -> std::result::Result<BorrowedFd<'static>, Fault> {
     static HANDLES: OnceLock<OwnedFd> = OnceLock::new();
     if let Some(open) = HANDLES.get() {
         return Ok(open.as_fd());

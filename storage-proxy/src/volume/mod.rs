@@ -25,6 +25,7 @@ mod error;
 mod fence;
 mod init;
 mod journal;
+mod kept;
 mod layout;
 mod lock;
 pub mod method;

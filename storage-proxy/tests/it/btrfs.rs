@@ -71,7 +71,12 @@ fn make_subvolume(path: &Path) {
 }
 
 async fn run(rig: &Rig, work: Work) -> Outcome {
-    let ended = outcome(rig.tasks.run(Uuid::now_v7(), rig.spec(work)).unwrap()).await;
+    let ended = outcome(
+        rig.tasks
+            .run(Uuid::now_v7(), rig.spec(work.clone()))
+            .unwrap(),
+    )
+    .await;
     assert_eq!(ended.failure, None, "{work:?}");
     ended
 }

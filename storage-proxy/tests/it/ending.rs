@@ -37,14 +37,14 @@ async fn what_an_earlier_life_has_published_is_not_cancelled_before_this_one_beg
         (Work::Purge { vfolder }, false, 123),
     ] {
         let operation = Uuid::now_v7();
-        journal(&rig, operation, work);
+        journal(&rig, operation, work.clone());
         if there {
             fs::create_dir_all(rig.tree(vfolder)).unwrap();
         } else {
             fs::remove_dir_all(rig.tree(vfolder)).unwrap();
         }
         // On this one-threaded runtime the task does not begin before we wait for something.
-        let task = rig.tasks.run(operation, rig.spec(work)).unwrap();
+        let task = rig.tasks.run(operation, rig.spec(work.clone())).unwrap();
         assert_eq!(
             rig.tasks.cancel(operation, "v", vfolder, 1).await,
             Ok(true),
@@ -72,7 +72,7 @@ async fn a_caller_that_hangs_up_changes_no_verdict() {
             source_epoch: 1,
             receipt: false,
         };
-        journal(&rig, operation, work);
+        journal(&rig, operation, work.clone());
         if published {
             fs::create_dir_all(rig.tree(vfolder)).unwrap();
         }
@@ -84,7 +84,7 @@ async fn a_caller_that_hangs_up_changes_no_verdict() {
         }
         // Until the disk was asked nothing is known, and then the truth: never a verdict on trial.
         let again = loop {
-            match rig.tasks.run(operation, rig.spec(work)) {
+            match rig.tasks.run(operation, rig.spec(work.clone())) {
                 Ok(task) => break outcome(task).await,
                 Err(refused) => assert_eq!(refused, Refused::Deciding),
             }
@@ -136,7 +136,7 @@ async fn what_is_forgotten_leaves_nothing_whenever_its_process_died() {
             receipt: false,
         };
         if step > 0 {
-            journal(&rig, operation, clone);
+            journal(&rig, operation, clone.clone());
         }
         match step {
             // Before and after the journal was written.
@@ -159,7 +159,7 @@ async fn what_is_forgotten_leaves_nothing_whenever_its_process_died() {
         for _ in 0..2 {
             rig.tasks.forget(operation, "v").await.unwrap();
         }
-        let late = outcome(rig.tasks.run(operation, rig.spec(clone)).unwrap()).await;
+        let late = outcome(rig.tasks.run(operation, rig.spec(clone.clone())).unwrap()).await;
         assert_eq!(late.failure.unwrap().kind, FailureKind::Cancelled);
         assert_eq!((rig.count("staging"), rig.count("journal")), (0, 0));
         assert_eq!(rig.tree(vfolder).exists(), step == 5, "step {step}");
@@ -178,7 +178,7 @@ async fn a_purge_without_a_note_of_it_is_known_by_its_tree() {
     drop((volume, tasks));
     let rig = reopened(dir).await;
     let work = Work::Purge { vfolder };
-    let again = outcome(rig.tasks.run(operation, rig.spec(work)).unwrap()).await;
+    let again = outcome(rig.tasks.run(operation, rig.spec(work.clone())).unwrap()).await;
     assert_eq!(again.failure, None);
     rig.reclaimed().await;
 }

@@ -227,7 +227,7 @@ async fn clears_and_purges_when_full(rig: Rig) {
         },
         Uuid::now_v7(),
     );
-    let record = serde_json::json!({ "spec": rig.spec(clone), "totals": null });
+    let record = serde_json::json!({ "spec": rig.spec(clone.clone()), "totals": null });
     let volume = rig.volume.get().unwrap();
     volume.write_journal(operation, &record).unwrap();
     let staged = rig.root().join(format!("staging/{operation}/tree"));
@@ -238,7 +238,7 @@ async fn clears_and_purges_when_full(rig: Rig) {
     let kind = |ended: vfolder_storage_proxy::task::Outcome| ended.failure.unwrap().kind;
     let another = Uuid::now_v7();
     for operation in [another, operation] {
-        let task = rig.tasks.run(operation, rig.spec(clone)).unwrap();
+        let task = rig.tasks.run(operation, rig.spec(clone.clone())).unwrap();
         assert_eq!(kind(outcome(task).await), FailureKind::VolumeFull);
         assert!(!rig.root().join(format!("staging/{operation}")).exists());
     }

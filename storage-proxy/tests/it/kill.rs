@@ -20,10 +20,18 @@ fn stories(point: &str) -> &'static [Kind] {
         "clone" => &[Kind::Clone],
         "publish" => &[Kind::Create, Kind::Clone],
         "purge" | "trash" => &[Kind::Purge],
-        "remove" => &[Kind::Purge, Kind::Reclaim],
-        "task" => &[Kind::Create, Kind::Clone, Kind::Purge, Kind::Failing],
+        "remove" => &[Kind::Purge, Kind::Reclaim, Kind::Remove],
+        "task" => &[
+            Kind::Create,
+            Kind::Clone,
+            Kind::Purge,
+            Kind::Failing,
+            Kind::Extract,
+            Kind::Remove,
+        ],
+        "inside" => &[Kind::Extract, Kind::Remove],
         "verdict" => &[Kind::Failing],
-        "cancel" => &[Kind::Cancel],
+        "cancel" => &[Kind::Cancel, Kind::Stop],
         "forget" => &[Kind::Forget],
         "fence" if point == "fence.answer" => &[Kind::Fence],
         "fence" => &[
@@ -32,9 +40,21 @@ fn stories(point: &str) -> &'static [Kind] {
             Kind::Purge,
             Kind::Cancel,
             Kind::Forget,
+            Kind::Extract,
+            Kind::Remove,
+            Kind::Stop,
         ],
-        "journal" if point.starts_with("journal.remove") => &[Kind::Cancel, Kind::Forget],
-        "journal" => &[Kind::Create, Kind::Clone, Kind::Purge, Kind::Failing],
+        "journal" if point.starts_with("journal.remove") => {
+            &[Kind::Cancel, Kind::Forget, Kind::Stop]
+        }
+        "journal" => &[
+            Kind::Create,
+            Kind::Clone,
+            Kind::Purge,
+            Kind::Failing,
+            Kind::Extract,
+            Kind::Remove,
+        ],
         "open" => &[Kind::Open],
         "reclaim" => &[Kind::Reclaim],
         // In `upload_kills`.
@@ -46,13 +66,22 @@ fn stories(point: &str) -> &'static [Kind] {
 /// Not where a tree is cloned and destroyed whole.
 const OF_A_WALK: &[&str] = &["clone.copying=kill@4", "remove.entry=kill@3"];
 
-/// Later passages that matter: of a clone, its totals in the journal; of a task that fails, its verdict.
+/// Later passages that matter: of a clone, its totals in the journal; of a task that fails, its verdict; of work inside a
+/// tree, the note that it has begun, each entry, and its totals.
 const AGAIN: &[(&str, Kind)] = &[
     ("journal.write=kill@2", Kind::Clone),
     ("journal.written=kill@2", Kind::Clone),
     ("journal.write=kill@2", Kind::Failing),
     ("clone.copying=kill@4", Kind::Clone),
     ("remove.entry=kill@3", Kind::Purge),
+    ("journal.written=kill@2", Kind::Extract),
+    ("journal.write=kill@3", Kind::Extract),
+    ("inside.entry=kill@3", Kind::Extract),
+    ("inside.entry=kill@5", Kind::Extract),
+    ("inside.entry=kill@8", Kind::Extract),
+    ("journal.written=kill@2", Kind::Remove),
+    ("inside.entry=kill@2", Kind::Remove),
+    ("remove.entry=kill@2", Kind::Remove),
 ];
 
 async fn dies(faults: &str, kind: Kind, within: &Path, whole: bool) {
@@ -124,6 +153,16 @@ async fn a_failure_survives_a_kill_at_each_point() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancel_and_a_fence_survive_a_kill_at_each_point() {
     dies_everywhere_in(&[Kind::Cancel, Kind::Fence]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_extraction_survives_a_kill_at_each_point() {
+    dies_everywhere_in(&[Kind::Extract]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_and_a_cancel_of_work_in_a_tree_survive_a_kill_at_each_point() {
+    dies_everywhere_in(&[Kind::Remove, Kind::Stop]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

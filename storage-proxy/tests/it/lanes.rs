@@ -124,7 +124,7 @@ async fn only_the_copy_waits_for_a_turn() {
             receipt: false,
         },
     ] {
-        let quick = tasks.run(Uuid::now_v7(), spec("v", work)).unwrap();
+        let quick = tasks.run(Uuid::now_v7(), spec("v", work.clone())).unwrap();
         let ended = tokio::select! {
             ended = outcome(quick) => ended,
             _ = long.end() => panic!("{work:?} has waited for the clone"),

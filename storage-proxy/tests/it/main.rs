@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+mod archives;
 mod backend;
 mod btrfs;
 mod clone;

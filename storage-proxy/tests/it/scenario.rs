@@ -2,7 +2,9 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::PathBuf,
+    process::Command,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
@@ -12,11 +14,12 @@ use tonic::Status;
 use uuid::Uuid;
 use vfolder_ioctl::btrfs::create_subvolume;
 use vfolder_proto::storage::{
-    CancelTaskRequest, CloneTree, CreateTree, FenceTreeRequest, ForgetTaskRequest, PurgeTree,
-    TaskOutcome, run_task_request::Task,
+    CancelTaskRequest, CloneTree, CreateTree, ExtractArchive, FenceTreeRequest, ForgetTaskRequest,
+    PurgeTree, RemoveTree, TaskOutcome, run_task_request::Task,
 };
 use vfolder_storage_proxy::{
-    task::{TaskSpec, Work},
+    task::{Removal, TaskSpec, Work},
+    tree::RelativePath,
     volume::tree_path,
 };
 
@@ -38,6 +41,12 @@ pub enum Kind {
     /// A clone without a source, and then the order to forget it.
     Forget,
     Fence,
+    /// An archive in the tree is unpacked.
+    Extract,
+    /// Part of the tree is removed.
+    Remove,
+    /// Cancels a removal that an earlier life has begun.
+    Stop,
     Open,
     /// Something lies in the trash.
     Reclaim,
@@ -68,7 +77,11 @@ impl Scenario {
         };
         match kind {
             Kind::Clone | Kind::Cancel => this.fill(source),
-            Kind::Purge => this.fill(vfolder),
+            Kind::Purge | Kind::Remove | Kind::Stop => this.fill(vfolder),
+            Kind::Extract => {
+                this.fill(vfolder);
+                this.pack();
+            }
             _ => {}
         }
         if kind == Kind::Cancel {
@@ -87,7 +100,34 @@ impl Scenario {
             fs::write(journal, record.to_string()).unwrap();
             this.litter("staging");
         }
+        if kind == Kind::Stop {
+            let work = Work::Remove(Removal {
+                vfolder,
+                paths: vec![RelativePath::parse(b"a").unwrap()],
+                missing_ok: false,
+            });
+            let spec = TaskSpec {
+                volume: "v".into(),
+                epoch: 1,
+                work,
+            };
+            let record =
+                serde_json::json!({ "spec": spec, "totals": null, "progress": { "durable": 0 } });
+            let journal = this.root.join(format!("journal/{operation}"));
+            fs::write(journal, record.to_string()).unwrap();
+        }
         this
+    }
+
+    /// All that is in the tree, and a symlink to nowhere, as an archive in the tree.
+    fn pack(&self) {
+        let tree = self.tree(self.vfolder);
+        symlink("/nowhere", tree.join("symlink")).unwrap();
+        let packed = Command::new("tar")
+            .args(["czf", "packed.tar.gz", "a", "c", "link", "symlink"])
+            .current_dir(&tree)
+            .status();
+        assert!(packed.unwrap().success());
     }
 
     fn fill(&self, vfolder: Uuid) {
@@ -137,6 +177,19 @@ impl Scenario {
                 Task::CreateTree(CreateTree { vfolder_id })
             }
             Kind::Purge => Task::PurgeTree(PurgeTree { vfolder_id }),
+            Kind::Extract => Task::ExtractArchive(ExtractArchive {
+                vfolder_id,
+                path: "packed.tar.gz".into(),
+                destination: "out/deep".into(),
+                max_bytes: 1 << 30,
+                max_files: 100,
+                ..ExtractArchive::default()
+            }),
+            Kind::Remove | Kind::Stop => Task::RemoveTree(RemoveTree {
+                vfolder_id,
+                paths: vec!["a".into(), "link".into()],
+                missing_ok: false,
+            }),
             Kind::Clone | Kind::Failing | Kind::Cancel | Kind::Forget => {
                 Task::CloneTree(CloneTree {
                     source_id: self.source.to_string(),
@@ -163,16 +216,20 @@ impl Scenario {
     /// All that is asked for; an error is that of a process that died of it.
     pub async fn drive(&self, proxy: &Proxy) -> Result<(), Status> {
         match self.kind {
-            Kind::Create | Kind::Clone | Kind::Purge | Kind::Failing => {
-                self.run(proxy).await.map(drop)
-            }
-            Kind::Cancel => {
+            Kind::Create
+            | Kind::Clone
+            | Kind::Purge
+            | Kind::Failing
+            | Kind::Extract
+            | Kind::Remove => self.run(proxy).await.map(drop),
+            Kind::Cancel | Kind::Stop => {
                 let request = proxy.signed(CancelTaskRequest {
                     operation_id: self.operation.to_string(),
                     volume: "v".into(),
                     vfolder_id: self.vfolder.to_string(),
                     epoch: 1,
                     only_reads: false,
+                    in_place: self.kind == Kind::Stop,
                 });
                 let answer = proxy.storage().cancel_task(request).await?;
                 assert!(!answer.into_inner().published);
@@ -238,6 +295,28 @@ impl Scenario {
             }
             Kind::Fence => {
                 assert_eq!((reason, there), (Some("GRANT_STALE"), false), "{what}");
+            }
+            Kind::Extract => {
+                assert_eq!((reason, there), (None, true), "{what}");
+                let tree = self.tree(self.vfolder);
+                let unpacked = self.root.join("unpacked");
+                fs::rename(tree.join("out/deep"), &unpacked).unwrap();
+                fs::remove_dir(tree.join("out")).unwrap();
+                fs::remove_file(tree.join("packed.tar.gz")).unwrap();
+                oracle::assert_same(&oracle::describe(&tree), &oracle::describe(&unpacked));
+            }
+            Kind::Remove => {
+                assert_eq!((reason, there), (None, true), "{what}");
+                let left = fs::read_dir(self.tree(self.vfolder)).unwrap();
+                let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+                assert_eq!(left, ["c"], "{what}");
+            }
+            Kind::Stop => {
+                assert!(
+                    matches!(reason, Some("CANCELLED" | "GRANT_STALE")),
+                    "{what}: {reason:?}"
+                );
+                assert!(self.tree(self.vfolder).join("a/b/file").exists(), "{what}");
             }
         }
         self.forget_and_find_nothing(proxy, what).await;

@@ -269,7 +269,7 @@ async fn what_does_not_run_is_cancelled_on_disk() {
         (Work::Purge { vfolder }, false, true),
     ] {
         let operation = Uuid::now_v7();
-        let record = serde_json::json!({ "spec": rig.spec(work), "totals": null });
+        let record = serde_json::json!({ "spec": rig.spec(work.clone()), "totals": null });
         volume.write_journal(operation, &record).unwrap();
         fs::create_dir_all(rig.root().join(format!("staging/{operation}/tree"))).unwrap();
         if tree_there {

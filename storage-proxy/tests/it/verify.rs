@@ -72,11 +72,11 @@ async fn a_receipt_is_told_again_after_a_restart() {
         source_epoch: 1,
         receipt: true,
     };
-    let first = outcome(rig.tasks.run(operation, rig.spec(work)).unwrap()).await;
+    let first = outcome(rig.tasks.run(operation, rig.spec(work.clone())).unwrap()).await;
     let rig = rig.restarted().await;
     // Taken from the journal: the tree is another by now.
     fs::write(rig.tree(vfolder).join("more"), "").unwrap();
-    let second = outcome(rig.tasks.run(operation, rig.spec(work)).unwrap()).await;
+    let second = outcome(rig.tasks.run(operation, rig.spec(work.clone())).unwrap()).await;
     assert!(first.receipt.is_some());
     assert_eq!(first.receipt, second.receipt);
 }

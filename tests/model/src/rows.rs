@@ -22,6 +22,7 @@ impl World {
                     Kind::Purge => backing.purges += 1,
                     // It backs nothing.
                     Kind::Verify => {}
+                    Kind::Extract | Kind::Remove => backing.in_place += 1,
                 }
             }
             if op.source == Some(vfolder) {
@@ -222,8 +223,8 @@ impl World {
             (Kind::Create | Kind::Clone, _) => (Transition::CreationUndone, Status::Deleted),
             (Kind::Purge, End::Done) => (Transition::PurgeEnd, Status::Deleted),
             (Kind::Purge, _) => (Transition::PurgeFail, Status::Error),
-            // The model has none: it changes no row and no tree.
-            (Kind::Verify, _) => return,
+            // The model has none of these: one changes no row and no tree, the others are not modelled yet.
+            (Kind::Verify | Kind::Extract | Kind::Remove, _) => return,
         };
         let op = self.operation(operation);
         if end == End::Failed && !op.excused && !op.cancel {
@@ -238,7 +239,7 @@ impl World {
         let transition = match op.kind {
             Kind::Purge => Transition::PurgeFail,
             Kind::Create | Kind::Clone => Transition::CreationLost,
-            Kind::Verify => return,
+            Kind::Verify | Kind::Extract | Kind::Remove => return,
         };
         self.end(p, operation, State::Failed, transition, Status::Error);
     }

@@ -81,6 +81,7 @@ impl Reference {
                     Kind::Create | Kind::Clone => backing.creations += 1,
                     Kind::Purge => backing.purges += 1,
                     Kind::Verify => {}
+                    Kind::Extract | Kind::Remove => backing.in_place += 1,
                 }
             }
             backing.clones += i64::from(operation.source == Some(vfolder));

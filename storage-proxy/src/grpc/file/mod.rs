@@ -1,5 +1,6 @@
 //! FileService: the files inside a vfolder, for users, by way of the manager or directly. One verb a file.
 
+mod archive;
 mod directory;
 mod entry;
 mod list;
@@ -16,7 +17,6 @@ use std::pin::Pin;
 
 use futures_util::Stream;
 use tonic::{Request, Response, Status, Streaming};
-use vfolder_common::error::{Reason, Refusal};
 use vfolder_proto::v1::{
     AbortUploadRequest, AbortUploadResponse, CommitUploadRequest, CreateDirectoryRequest,
     CreateUploadRequest, DownloadArchiveRequest, DownloadArchiveResponse, FileEntry,
@@ -45,10 +45,6 @@ impl Service {
 /// A response of many messages.
 type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 type Answer<T> = Result<Response<T>, Status>;
-
-fn missing() -> Status {
-    Refusal::new(Reason::MethodUnknown, "not built yet").into()
-}
 
 #[tonic::async_trait]
 impl FileService for Service {
@@ -125,8 +121,8 @@ impl FileService for Service {
 
     async fn download_archive(
         &self,
-        _: Request<DownloadArchiveRequest>,
+        request: Request<DownloadArchiveRequest>,
     ) -> Answer<Self::DownloadArchiveStream> {
-        Err(missing())
+        self.archive(request).await
     }
 }

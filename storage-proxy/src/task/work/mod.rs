@@ -3,8 +3,11 @@
 mod checkpoints;
 mod copy;
 mod create;
+mod extract;
+mod inside;
 mod job;
 mod purge;
+mod remove;
 mod verify;
 
 pub(super) use self::job::Job;
@@ -52,34 +55,42 @@ impl Job<'_> {
         if let Some(verdict) = record.as_ref().and_then(|r| r.verdict.clone()) {
             return Err(Interrupted::FailedBefore(verdict.into()));
         }
-        match spec.work {
-            Work::Create { vfolder } => self.begin_create(vfolder, record),
+        match &spec.work {
+            Work::Create { vfolder } => self.begin_create(*vfolder, record),
             Work::Clone {
                 source,
                 vfolder,
                 source_epoch,
                 ..
-            } => self.begin_clone(source, source_epoch, vfolder, record),
-            Work::Purge { vfolder } => self.purge(vfolder),
+            } => self.begin_clone(*source, *source_epoch, *vfolder, record),
+            Work::Purge { vfolder } => self.purge(*vfolder),
             Work::Verify { .. } => Ok(Step::Long(Long::Copy)),
+            Work::Extract(_) => self.begin_inside(record, Long::Copy),
+            Work::Remove(_) => self.begin_inside(record, Long::Remove),
         }
         .map_err(|why| self.clean_up_after(why))
     }
 
     /// Does what takes long, after [`Job::begin`] and with a turn.
     pub fn go_on(&self) -> Result<Step, Interrupted> {
-        match self.task.spec.work {
-            Work::Create { vfolder } => self.create(vfolder).map(Done::from).map(Step::Done),
+        match &self.task.spec.work {
+            Work::Create { vfolder } => self.create(*vfolder).map(Done::from).map(Step::Done),
             Work::Clone {
                 source,
                 vfolder,
                 source_epoch,
                 receipt,
             } => self
-                .copy_and_publish(source, source_epoch, vfolder, receipt)
+                .copy_and_publish(*source, *source_epoch, *vfolder, *receipt)
                 .map(Step::Done),
-            Work::Purge { vfolder } => self.purge(vfolder),
-            Work::Verify { vfolder } => self.verify(vfolder).map(Step::Done),
+            Work::Purge { vfolder } => self.purge(*vfolder),
+            Work::Verify { vfolder } => self.verify(*vfolder).map(Step::Done),
+            Work::Extract(extraction) => self
+                .work_inside(|inside| self.extract(extraction, inside))
+                .map(Step::Done),
+            Work::Remove(removal) => self
+                .work_inside(|inside| self.remove(removal, inside))
+                .map(Step::Done),
         }
     }
 }

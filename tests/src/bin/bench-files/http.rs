@@ -3,71 +3,63 @@
 use std::{
     fs,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
+    thread,
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::Told;
 
-/// An nginx that serves one file as it serves files at its best: sendfile, no log.
+/// How long nginx may take to come, which includes fetching it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// An nginx that serves a folder.
 pub struct Nginx {
-    child: Child,
-    port: u16,
+    script: Child,
+    port: String,
 }
 
 impl Nginx {
-    /// Starts it; it keeps its files in `folder`.
-    pub fn start(folder: &Path, file: &Path) -> Told<Self> {
-        let home = folder.join("nginx");
-        fs::create_dir_all(&home).map_err(|e| e.to_string())?;
-        // nginx takes no port 0: a port that was free a moment ago has to do.
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .and_then(|listener| listener.local_addr())
-            .map_err(|e| e.to_string())?
-            .port();
-        let config = home.join("nginx.conf");
-        let text = format!(
-            "daemon off; master_process off; user root; pid {home}/pid; error_log {home}/error.log;\n\
-             events {{}}\n\
-             http {{ access_log off; sendfile on; tcp_nopush on;\n\
-             client_body_temp_path {home}/body; proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/fastcgi;\n\
-             uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;\n\
-             server {{ listen 127.0.0.1:{port}; location = /file {{ alias {file}; }} }} }}\n",
-            home = home.display(),
-            file = file.display(),
-        );
-        fs::write(&config, text).map_err(|e| e.to_string())?;
-        let child = Command::new("nginx")
-            .arg("-c")
-            .arg(&config)
-            .stderr(Stdio::null())
+    /// Starts it by the script that brings it; it keeps its port in `place`.
+    pub fn start(script: &Path, place: &Path, folder: &Path) -> Told<Self> {
+        let port_file = place.join("nginx.port");
+        let child = Command::new(script)
+            .arg(folder)
+            .arg(&port_file)
             .spawn()
-            .map_err(|e| {
-                format!("nginx can't be run (Debian's package nginx-light has it): {e}")
-            })?;
-        let mut nginx = Self { child, port };
+            .map_err(|e| format!("{}: {e}", script.display()))?;
+        let mut nginx = Self {
+            script: child,
+            port: String::new(),
+        };
         let begun = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            let ended = nginx.child.try_wait().map_err(|e| e.to_string())?;
-            if ended.is_some() || begun.elapsed() > Duration::from_secs(10) {
-                let log = fs::read_to_string(home.join("error.log")).unwrap_or_default();
-                return Err(format!("nginx does not serve: {log}"));
+        while nginx.port.is_empty() {
+            let ended = nginx.script.try_wait().map_err(|e| e.to_string())?;
+            if ended.is_some() || begun.elapsed() > PATIENCE {
+                return Err("nginx does not serve".into());
             }
-            std::thread::yield_now();
+            thread::yield_now();
+            let told = fs::read_to_string(&port_file).unwrap_or_default();
+            told.trim().clone_into(&mut nginx.port);
         }
         Ok(nginx)
     }
 
-    /// Where the file is.
-    pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/file", self.port)
+    /// Where a file of the folder is.
+    pub fn url(&self, name: &str) -> String {
+        format!("http://127.0.0.1:{}/{name}", self.port)
     }
 }
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // Told and not killed, so that it ends its own child.
+        if let Some(pid) = Pid::from_raw(self.script.id().cast_signed()) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let _ = self.script.wait();
     }
 }
 

@@ -67,9 +67,9 @@ async fn bench() -> Told<()> {
 
     let (name, size) = ("file", settings.size);
     doors.direct.write(name, size, settings.chunk).await?;
-    let on_disk = system.tree(&vfolder).join(name);
-    let nginx = http::Nginx::start(folder.path(), &on_disk)?;
-    let ours = format!("{}/v1/vfolders/{vfolder}/files/{name}", grant.http_url);
+    let tree = system.tree(&vfolder);
+    let nginx = http::Nginx::start(&settings.nginx, folder.path(), &tree)?;
+    let ours = format!("{}/files/{name}", grant.http_url);
 
     let mut rounds = Vec::new();
     for number in 1..=settings.rounds {
@@ -83,7 +83,7 @@ async fn bench() -> Told<()> {
                 Way::WriteDirect => doors.direct.write("copy", size, settings.chunk).await?,
                 Way::WriteManager => doors.manager.write("copy", size, settings.chunk).await?,
                 Way::HttpOurs => http::fetch(&ours, &grant.token, size).await?,
-                Way::HttpNginx => http::fetch(&nginx.url(), "", size).await?,
+                Way::HttpNginx => http::fetch(&nginx.url(name), "", size).await?,
             };
             eprintln!(
                 "round {number}: {}: {:.2} s",

@@ -20,6 +20,8 @@ pub struct Settings {
     pub place: PathBuf,
     /// Where the volume of the parallel transfers is, which write 16 times their size: PARALLEL_PLACE.
     pub parallel_place: PathBuf,
+    /// The script that brings nginx: NGINX.
+    pub nginx: PathBuf,
     /// The page: OUT.
     pub out: Option<PathBuf>,
 }
@@ -35,6 +37,9 @@ impl Settings {
             place: PathBuf::from(variable("PLACE").unwrap_or_else(|| "/dev/shm".into())),
             parallel_place: PathBuf::from(
                 variable("PARALLEL_PLACE").unwrap_or_else(|| "/var/tmp".into()),
+            ),
+            nginx: PathBuf::from(
+                variable("NGINX").unwrap_or_else(|| "scripts/bench-nginx.sh".into()),
             ),
             out: variable("OUT").map(PathBuf::from),
         })

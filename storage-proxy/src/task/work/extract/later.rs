@@ -1,0 +1,123 @@
+//! What is done after the files, kept in a file without a name: an archive may have any number of links and directories.
+
+use std::io::{self, Read, Write};
+
+use rustix::io::Errno;
+
+use crate::{task::work::inside::Ended, tree::RelativePath, volume::on};
+
+/// A link or directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Later {
+    pub path: RelativePath,
+    pub what: What,
+    pub mode: u32,
+    pub modified: (i64, i64),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Directory,
+    Symlink(Vec<u8>),
+    HardLink(RelativePath),
+}
+
+const DIRECTORY: u8 = 0;
+const SYMLINK: u8 = 1;
+const HARD_LINK: u8 = 2;
+
+impl Later {
+    pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        let (kind, target) = match &self.what {
+            What::Directory => (DIRECTORY, &b""[..]),
+            What::Symlink(target) => (SYMLINK, &target[..]),
+            What::HardLink(target) => (HARD_LINK, target.as_bytes()),
+        };
+        to.write_all(&[kind])?;
+        to.write_all(&self.mode.to_le_bytes())?;
+        to.write_all(&self.modified.0.to_le_bytes())?;
+        to.write_all(&self.modified.1.to_le_bytes())?;
+        for text in [self.path.as_bytes(), target] {
+            // Both are shorter than a path may be.
+            let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
+            to.write_all(&length.to_le_bytes())?;
+            to.write_all(text)?;
+        }
+        Ok(())
+    }
+
+    /// The next one; nothing at the end.
+    pub fn read(from: &mut impl Read) -> io::Result<Option<Self>> {
+        let mut kind = [0];
+        if from.read(&mut kind)? == 0 {
+            return Ok(None);
+        }
+        let mode = u32::from_le_bytes(bytes(from)?);
+        let modified = (
+            i64::from_le_bytes(bytes(from)?),
+            i64::from_le_bytes(bytes(from)?),
+        );
+        let (path, target) = (text(from)?, text(from)?);
+        let wrong = |_| io::Error::from(io::ErrorKind::InvalidData);
+        let what = match kind[0] {
+            DIRECTORY => What::Directory,
+            SYMLINK => What::Symlink(target),
+            _ => What::HardLink(RelativePath::parse(&target).map_err(wrong)?),
+        };
+        Ok(Some(Self {
+            path: RelativePath::parse(&path).map_err(wrong)?,
+            what,
+            mode,
+            modified,
+        }))
+    }
+}
+
+/// What goes wrong with the file that they are kept in.
+pub(super) fn scratch(error: io::Error) -> Ended {
+    let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+    on("scratch file", "use")(errno).into()
+}
+
+fn bytes<const N: usize>(from: &mut impl Read) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    from.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn text(from: &mut impl Read) -> io::Result<Vec<u8>> {
+    let length = u16::from_le_bytes(bytes(from)?);
+    let mut text = vec![0; length.into()];
+    from.read_exact(&mut text)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_read_back() {
+        let path = |text: &[u8]| RelativePath::parse(text).unwrap();
+        let all = [
+            What::Directory,
+            What::Symlink(b"/etc/\xff".to_vec()),
+            What::HardLink(path(b"a")),
+        ];
+        let all = all.map(|what| Later {
+            path: path(b"x/\xfe"),
+            what,
+            mode: 0o1755,
+            modified: (-1, 999_999_999),
+        });
+        let mut kept = Vec::new();
+        all.iter().for_each(|later| later.write(&mut kept).unwrap());
+        let mut from = &kept[..];
+        for later in &all {
+            assert_eq!(Later::read(&mut from).unwrap().as_ref(), Some(later));
+        }
+        assert_eq!(Later::read(&mut from).unwrap(), None);
+    }
+}
