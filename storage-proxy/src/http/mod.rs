@@ -5,6 +5,7 @@
 
 mod address;
 mod answer;
+mod archive;
 mod auth;
 mod condition;
 mod cors;

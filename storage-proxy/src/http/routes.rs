@@ -17,7 +17,7 @@ use vfolder_common::{
     token::SharedSecret,
 };
 
-use super::{answer::Refused, auth, cors, file, tus};
+use super::{answer::Refused, archive, auth, cors, file, tus};
 use crate::file::Files;
 
 /// What every verb works with. Cheap to clone.
@@ -52,6 +52,7 @@ pub fn routes(http: Http, grpc: Router, cors_origins: &[String]) -> Router {
         .route("/v1/vfolders/{id}/files", get(file::get))
         .route("/v1/vfolders/{id}/files/", get(file::get))
         .route("/v1/vfolders/{id}/files/{*path}", get(file::get))
+        .route("/v1/vfolders/{id}/archive", get(archive::get))
         .route("/v1/vfolders/{id}/uploads", any(tus::uploads))
         .route("/v1/vfolders/{id}/uploads/", any(tus::uploads))
         .route("/v1/vfolders/{id}/uploads/{upload}", any(tus::upload))

@@ -1,5 +1,6 @@
 //! The direct listener, with clients as their users have them: curl, and raw connections for what curl won't send.
 
+mod archives;
 mod curl;
 mod downloads;
 mod grants;
