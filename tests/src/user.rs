@@ -17,7 +17,8 @@ use vfolder_proto::{
         MountMode, MountRequest, OperationMetadata, PurgeVFolderRequest, RestoreVFolderRequest,
         UnmountRequest, VFolder, VFolderStatus, file_service_client::FileServiceClient,
         mount_service_client::MountServiceClient, operation_service_client::OperationServiceClient,
-        v_folder_service_client::VFolderServiceClient, volume_service_client::VolumeServiceClient,
+        quota_service_client::QuotaServiceClient, v_folder_service_client::VFolderServiceClient,
+        volume_service_client::VolumeServiceClient,
     },
 };
 
@@ -48,6 +49,8 @@ pub struct User {
     pub files: FileServiceClient<Authorized>,
     /// VolumeService.
     pub volumes: VolumeServiceClient<Authorized>,
+    /// QuotaService.
+    pub quotas: QuotaServiceClient<Authorized>,
     /// google.longrunning.Operations.
     pub operations: OperationsClient<Authorized>,
     /// OperationService.
@@ -67,6 +70,7 @@ impl User {
             mounts: MountServiceClient::new(authorized.clone()),
             files: FileServiceClient::new(authorized.clone()),
             volumes: VolumeServiceClient::new(authorized.clone()),
+            quotas: QuotaServiceClient::new(authorized.clone()),
             operations: OperationsClient::new(authorized.clone()),
             operation_watch: OperationServiceClient::new(authorized),
         }

@@ -29,6 +29,7 @@ mod pages;
 mod paused_manager;
 mod permissions;
 mod queue;
+mod quotas;
 mod races;
 mod raw;
 mod receipts;

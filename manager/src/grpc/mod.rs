@@ -9,6 +9,7 @@ pub mod lro;
 pub mod mounts;
 pub mod operations;
 pub mod page;
+pub mod quotas;
 mod vfolder_requests;
 pub mod vfolders;
 pub mod volumes;

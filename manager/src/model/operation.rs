@@ -13,6 +13,8 @@ text_enum! {
         Purge = "PURGE",
         /// Reads a tree, to say what it is.
         Verify = "VERIFY",
+        /// Counts a tree.
+        Recount = "RECOUNT",
     }
 }
 
@@ -24,7 +26,7 @@ impl Kind {
         match self {
             Self::Create | Self::Clone => Some(Status::Creating),
             Self::Purge => Some(Status::Deleting),
-            Self::Verify => None,
+            Self::Verify | Self::Recount => None,
         }
     }
 
@@ -56,7 +58,7 @@ impl Lane {
     pub const fn kinds(self) -> &'static [Kind] {
         match self {
             Self::Quick => &[Kind::Create],
-            Self::Copy => &[Kind::Clone, Kind::Verify],
+            Self::Copy => &[Kind::Clone, Kind::Verify, Kind::Recount],
             Self::Destroy => &[Kind::Purge],
         }
     }
@@ -68,7 +70,7 @@ impl Kind {
     pub const fn lane(self) -> Lane {
         match self {
             Self::Create => Lane::Quick,
-            Self::Clone | Self::Verify => Lane::Copy,
+            Self::Clone | Self::Verify | Self::Recount => Lane::Copy,
             Self::Purge => Lane::Destroy,
         }
     }

@@ -15,6 +15,8 @@ pub mod fields;
 pub mod list;
 pub mod locked;
 pub mod purge;
+pub mod quota;
+pub mod recount;
 pub mod refuse;
 pub mod replay;
 pub mod reset;

@@ -7,6 +7,7 @@ mod auth;
 mod file;
 mod page_token;
 mod path;
+mod quota;
 mod storage;
 mod stream;
 mod volume;

@@ -49,6 +49,11 @@ pub enum Work {
         /// Whose.
         vfolder: Uuid,
     },
+    /// Count a tree, for its account.
+    Recount {
+        /// Whose.
+        vfolder: Uuid,
+    },
 }
 
 impl Work {
@@ -59,7 +64,8 @@ impl Work {
             Self::Create { vfolder }
             | Self::Clone { vfolder, .. }
             | Self::Purge { vfolder }
-            | Self::Verify { vfolder } => vfolder,
+            | Self::Verify { vfolder }
+            | Self::Recount { vfolder } => vfolder,
         }
     }
 
@@ -67,7 +73,7 @@ impl Work {
     /// done anew, if it is asked for.
     #[must_use]
     pub fn publishes(self) -> bool {
-        !matches!(self, Self::Verify { .. })
+        !matches!(self, Self::Verify { .. } | Self::Recount { .. })
     }
 
     /// Whether the vfolder has a tree once the work is published.

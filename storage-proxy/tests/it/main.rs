@@ -35,6 +35,7 @@ mod oracle;
 mod owner;
 mod proxy;
 mod public;
+mod quota;
 mod racing;
 mod reclaim;
 mod remove;

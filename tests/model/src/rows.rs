@@ -21,7 +21,7 @@ impl World {
                     Kind::Create | Kind::Clone => backing.creations += 1,
                     Kind::Purge => backing.purges += 1,
                     // It backs nothing.
-                    Kind::Verify => {}
+                    Kind::Verify | Kind::Recount => {}
                 }
             }
             if op.source == Some(vfolder) {
@@ -223,7 +223,7 @@ impl World {
             (Kind::Purge, End::Done) => (Transition::PurgeEnd, Status::Deleted),
             (Kind::Purge, _) => (Transition::PurgeFail, Status::Error),
             // The model has none: it changes no row and no tree.
-            (Kind::Verify, _) => return,
+            (Kind::Verify | Kind::Recount, _) => return,
         };
         let op = self.operation(operation);
         if end == End::Failed && !op.excused && !op.cancel {
@@ -238,7 +238,7 @@ impl World {
         let transition = match op.kind {
             Kind::Purge => Transition::PurgeFail,
             Kind::Create | Kind::Clone => Transition::CreationLost,
-            Kind::Verify => return,
+            Kind::Verify | Kind::Recount => return,
         };
         self.end(p, operation, State::Failed, transition, Status::Error);
     }

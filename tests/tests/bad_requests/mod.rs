@@ -5,6 +5,7 @@ mod creations;
 mod files;
 mod lists;
 mod mounts;
+mod quotas;
 
 use prost::Message;
 use prost_types::Duration;
@@ -34,6 +35,7 @@ pub fn bad_requests(id: &str) -> Vec<Bad> {
     files::files(&mut list, id);
     lists::lists(&mut list, id);
     lists::operations(&mut list);
+    quotas::quotas(&mut list);
     list.0
 }
 

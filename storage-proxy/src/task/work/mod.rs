@@ -1,10 +1,12 @@
 //! What tasks do. Runs on threads that may block; everything here may be repeated after a crash at any point.
 
+mod account;
 mod checkpoints;
 mod copy;
 mod create;
 mod job;
 mod purge;
+mod recount;
 mod verify;
 
 pub(super) use self::job::Job;
@@ -61,7 +63,7 @@ impl Job<'_> {
                 ..
             } => self.begin_clone(source, source_epoch, vfolder, record),
             Work::Purge { vfolder } => self.purge(vfolder),
-            Work::Verify { .. } => Ok(Step::Long(Long::Copy)),
+            Work::Verify { .. } | Work::Recount { .. } => Ok(Step::Long(Long::Copy)),
         }
         .map_err(|why| self.clean_up_after(why))
     }
@@ -80,6 +82,7 @@ impl Job<'_> {
                 .map(Step::Done),
             Work::Purge { vfolder } => self.purge(vfolder),
             Work::Verify { vfolder } => self.verify(vfolder).map(Step::Done),
+            Work::Recount { vfolder } => self.recount(vfolder).map(Step::Done),
         }
     }
 }

@@ -28,6 +28,7 @@ impl Job<'_> {
             })?;
             pass("purge.hidden");
         }
+        self.close_account(vfolder);
         Ok(Step::Done(Done::default()))
     }
 
