@@ -12,6 +12,16 @@ use tonic::transport::{
     Certificate, ClientTlsConfig, Identity, ServerTlsConfig, server::TcpIncoming,
 };
 
+/// HTTP/2: bytes of one stream that may be on their way or wait to be read. A transfer whose other end stands still holds
+/// so many, and no more.
+pub const STREAM_WINDOW: u32 = 1 << 20;
+/// HTTP/2: the same of all streams of a connection. Out of reach, on purpose: were it near the sum of a few streams' windows,
+/// as adaptive windows are, those who stand still would hold up everybody else on the connection. How many streams there
+/// are is limited elsewhere (`[transfers]` of the storage-proxy).
+pub const CONNECTION_WINDOW: u32 = 1 << 30;
+/// HTTP/2: the largest frame that we take. Larger ones mean less work for each byte; 16 KiB is the default.
+pub const FRAME_SIZE: u32 = 128 * 1024;
+
 /// A certificate, its key and the authorities that the other side's certificate must come from. PEM files.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -17,9 +17,10 @@ use vfolder_common::{
 use vfolder_proto::{
     google::longrunning::operations_server::OperationsServer,
     v1::{
-        file_service_server::FileServiceServer, mount_service_server::MountServiceServer,
-        operation_service_server::OperationServiceServer, quota_service_server::QuotaServiceServer,
-        v_folder_service_server::VFolderServiceServer, volume_service_server::VolumeServiceServer,
+        file_service_server::FileServiceServer, grant_service_server::GrantServiceServer,
+        mount_service_server::MountServiceServer, operation_service_server::OperationServiceServer,
+        quota_service_server::QuotaServiceServer, v_folder_service_server::VFolderServiceServer,
+        volume_service_server::VolumeServiceServer,
     },
 };
 
@@ -28,7 +29,7 @@ use crate::{
     context::{Context, Settings},
     gate::{GateLayer, Rules, Verifier, auth::AuthError, rules::RulesError},
     grpc::{
-        mounts::Mounts, operations::Operations, quotas::Quotas, vfolders::Vfolders,
+        grants::Grants, mounts::Mounts, operations::Operations, quotas::Quotas, vfolders::Vfolders,
         volumes::VolumesService,
     },
     operation::{leftovers, returns, sweep, worker},
@@ -73,7 +74,7 @@ pub enum ServeError {
 }
 
 /// What stands behind the gate, by the services' names.
-const SERVED: [&str; 10] = [
+const SERVED: [&str; 11] = [
     VFolderServiceServer::<()>::NAME,
     MountServiceServer::<()>::NAME,
     VolumeServiceServer::<()>::NAME,
@@ -81,6 +82,7 @@ const SERVED: [&str; 10] = [
     OperationsServer::<()>::NAME,
     FileServiceServer::<()>::NAME,
     QuotaServiceServer::<()>::NAME,
+    GrantServiceServer::<()>::NAME,
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
@@ -129,7 +131,9 @@ pub async fn serve(
     let mut builder = Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-        .http2_adaptive_window(Some(true));
+        .initial_stream_window_size(server::STREAM_WINDOW)
+        .initial_connection_window_size(server::CONNECTION_WINDOW)
+        .max_frame_size(server::FRAME_SIZE);
     if let Some(files) = &config.tls {
         builder = builder.tls_config(server::server_tls(files)?)?;
     }
@@ -140,6 +144,7 @@ pub async fn serve(
         .add_service(ours!(VFolderServiceServer, Vfolders { ctx: ctx.clone() }))
         .add_service(ours!(MountServiceServer, Mounts { ctx: ctx.clone() }))
         .add_service(ours!(QuotaServiceServer, Quotas { ctx: ctx.clone() }))
+        .add_service(ours!(GrantServiceServer, Grants { ctx: ctx.clone() }))
         .add_service(ours!(
             VolumeServiceServer,
             VolumesService { ctx: ctx.clone() }
@@ -216,6 +221,7 @@ pub async fn open(config: &ManagerConfig) -> Result<Context, ServeError> {
         settings: Arc::new(Settings {
             trash: config.trash.clone(),
             mounts: config.mounts.clone(),
+            grants: config.grants.clone(),
             operations: config.operations.clone(),
             limits: config.limits.clone(),
         }),
@@ -249,7 +255,7 @@ fn reflection() -> Result<tonic_reflection::server::Builder<'static>, ServeError
     let mut builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(vfolder_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-    for service in &SERVED[..8] {
+    for service in &SERVED[..9] {
         builder = builder.with_service_name(*service);
     }
     Ok(builder)

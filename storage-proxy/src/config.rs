@@ -4,14 +4,15 @@ use std::{
     collections::HashSet,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 use thiserror::Error;
 use uuid::Uuid;
-use vfolder_common::{server::TlsFiles, telemetry::TelemetryConfig};
+use vfolder_common::{config::duration, server::TlsFiles, telemetry::TelemetryConfig};
 
-use crate::volume::NewTrees;
+use crate::{direct::DirectSection, file::Limits, volume::NewTrees};
 
 /// The prefix of environment variables.
 pub const ENV_PREFIX: &str = "VFOLDER_STORAGE_PROXY";
@@ -31,11 +32,56 @@ pub struct Config {
     /// Certificates.
     #[serde(default)]
     pub tls: Option<TlsFiles>,
+    /// The listener for bearers of grants. Unset: there is none.
+    #[serde(default)]
+    pub direct: Option<DirectSection>,
     /// Logging.
     #[serde(default)]
     pub log: TelemetryConfig,
+    /// Reading and writing files.
+    #[serde(default)]
+    pub transfers: TransferSection,
     /// The volumes that this process owns.
     pub volumes: Vec<VolumeSection>,
+}
+
+/// `[transfers]`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TransferSection {
+    /// How many files and archives are read and written at once.
+    pub max: usize,
+    /// The same of one vfolder.
+    pub max_per_vfolder: usize,
+    /// How long a client may read or write nothing before its transfer is ended.
+    #[serde(with = "duration")]
+    pub idle_timeout: Duration,
+    /// How long an upload is kept that nobody writes.
+    #[serde(with = "duration")]
+    pub upload_expiry: Duration,
+}
+
+impl Default for TransferSection {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            max: limits.transfers,
+            max_per_vfolder: limits.transfers_per_vfolder,
+            idle_timeout: limits.idle,
+            upload_expiry: limits.upload_expiry,
+        }
+    }
+}
+
+impl From<TransferSection> for Limits {
+    fn from(section: TransferSection) -> Self {
+        Self {
+            transfers: section.max,
+            transfers_per_vfolder: section.max_per_vfolder,
+            idle: section.idle_timeout,
+            upload_expiry: section.upload_expiry,
+        }
+    }
 }
 
 /// One `[[volumes]]`.
@@ -82,6 +128,12 @@ pub enum ConfigError {
     /// No share of time.
     #[error("{0}: reclaim_duty of the volume \"{1}\" must be from 1 to 100 (percent)")]
     NoDuty(PathBuf, String),
+    /// Nothing could ever be transferred.
+    #[error("{0}: {1} in [transfers] must be more than nothing")]
+    NoTransfers(PathBuf, &'static str),
+    /// The listener for bearers of grants.
+    #[error("{0}: {1}")]
+    Direct(PathBuf, String),
     /// No task could ever run.
     #[error("{0}: max_tasks of the volume \"{1}\" must be at least 1")]
     NoTasks(PathBuf, String),
@@ -97,6 +149,21 @@ impl Config {
             .map_err(|error| ConfigError::Unreadable(file.to_owned(), error.to_string()))?;
         if config.volumes.is_empty() {
             return Err(ConfigError::NoVolumes(file.to_owned()));
+        }
+        let transfers = &config.transfers;
+        for (name, nothing) in [
+            ("max", transfers.max == 0),
+            ("max_per_vfolder", transfers.max_per_vfolder == 0),
+            ("idle_timeout", transfers.idle_timeout.is_zero()),
+            ("upload_expiry", transfers.upload_expiry.is_zero()),
+        ] {
+            if nothing {
+                return Err(ConfigError::NoTransfers(file.to_owned(), name));
+            }
+        }
+        if let Some(direct) = &config.direct {
+            let wrong = |text| ConfigError::Direct(file.to_owned(), text);
+            direct.check().map_err(wrong)?;
         }
         let (mut names, mut paths) = (HashSet::new(), HashSet::new());
         for volume in &config.volumes {

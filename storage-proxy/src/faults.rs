@@ -75,6 +75,16 @@ pub const POINTS: &[&str] = &[
     "open.locked",
     "open.held",
     "open.opened",
+    // Uploads: after bytes are written, after they are noted; after they are synced, before that is noted.
+    "upload.written",
+    "upload.noted",
+    "upload.synced",
+    // A commit: after it is noted how the file lands; after a copy has a name of its own; after the file is in the tree;
+    // after that is remembered.
+    "upload.landing",
+    "upload.hidden",
+    "upload.landed",
+    "upload.remembered",
     // Giving back the space of one thing in the trash: before and after.
     "reclaim.begin",
     "reclaim.done",

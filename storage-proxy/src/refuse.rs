@@ -81,6 +81,8 @@ pub fn by_fault(fault: Fault, path: &str) -> Refusal {
         Fault::NotFound | Fault::Gone => Reason::FileNotFound,
         Fault::Exists => Reason::FileExists,
         Fault::NotADirectory => Reason::NotADirectory,
+        Fault::NotEmpty => Reason::DirectoryNotEmpty,
+        Fault::Inside => return Refusal::field("new_path", fault.to_string()),
         Fault::Symlink => Reason::SymlinkInPath,
         Fault::MountPoint | Fault::Changed => Reason::TreeUnsupported,
         Fault::Owner { .. } => Reason::FilePermission,
@@ -108,6 +110,11 @@ pub fn reason(kind: FailureKind) -> Reason {
         FailureKind::IoError => Reason::IoError,
         FailureKind::Internal => Reason::Internal,
     }
+}
+
+/// Of a call on one of our own files on a volume.
+pub fn by_errno(what: &str, errno: Errno) -> Refusal {
+    Refusal::new(of_errno(errno), format!("{what}: {errno}"))
 }
 
 fn of_errno(errno: Errno) -> Reason {

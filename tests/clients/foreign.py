@@ -41,17 +41,22 @@ class Api:
         return unpacked
 
     def call(self, method, request, **options):
-        """`method` is "package.Service/Method", `request` a message or a dict of its fields."""
+        """`method` is "package.Service/Method", `request` a message or a dict of its fields; of a stream, many of them."""
         service, name = method.split("/")
         described = self.pool.FindServiceByName(service).FindMethodByName(name)
-        kind = "unary_stream" if described.server_streaming else "unary_unary"
-        stub = getattr(self.channel, kind)(
+        kinds = ["stream" if streams else "unary" for streams in (described.client_streaming, described.server_streaming)]
+        stub = getattr(self.channel, "_".join(kinds))(
             f"/{method}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=self.message(described.output_type.full_name).FromString,
         )
-        if not isinstance(request, Message):
-            request = self.message(described.input_type.full_name)(**request)
+
+        def message(fields):
+            if isinstance(fields, Message):
+                return fields
+            return self.message(described.input_type.full_name)(**fields)
+
+        request = map(message, request) if described.client_streaming else message(request)
         options.setdefault("timeout", 30)
         return stub(request, **options)
 

@@ -13,6 +13,7 @@ use tonic::{
 use uuid::Uuid;
 use vfolder_common::{
     error::{Reason, Refusal},
+    server::{CONNECTION_WINDOW, FRAME_SIZE, STREAM_WINDOW},
     token::{SERVICE_HEADER, SharedSecret, TokenError},
 };
 use vfolder_proto::storage::{HandshakeRequest, storage_service_client::StorageServiceClient};
@@ -76,7 +77,9 @@ impl Proxy {
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true)
-            .http2_adaptive_window(true)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(FRAME_SIZE)
             .tcp_nodelay(true);
         if let Some(tls) = tls {
             endpoint = endpoint.tls_config(tls)?;

@@ -8,11 +8,12 @@ use vfolder_common::{
     token::{Grant, GrantMode},
 };
 
+use super::{Limits, Transfer, transfer::Transfers, upload::Uploads};
 use crate::{
     account::Accounts,
     refuse,
     task::{Guard, Stay, Tasks},
-    tree::{Control, RelativePath, TreeRoot},
+    tree::{Control, RelativePath, Shelf, TreeRoot},
     volume::OpenVolume,
 };
 
@@ -20,6 +21,9 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Files {
     tasks: Tasks,
+    shelf: Arc<Shelf>,
+    transfers: Arc<Transfers>,
+    uploads: Arc<Uploads>,
 }
 
 /// Somebody's place in a tree: see [`Guard`].
@@ -36,16 +40,51 @@ pub struct Visit<'a> {
 }
 
 impl Files {
-    /// Over the volumes of `tasks`.
+    /// Over the volumes of `tasks`, with the default limits.
     #[must_use]
     pub fn new(tasks: Tasks) -> Self {
-        Self { tasks }
+        Self::with_limits(tasks, Limits::default())
+    }
+
+    /// Over the volumes of `tasks`.
+    #[must_use]
+    pub fn with_limits(tasks: Tasks, limits: Limits) -> Self {
+        Self {
+            tasks,
+            shelf: Arc::default(),
+            transfers: Transfers::new(limits),
+            uploads: Arc::default(),
+        }
+    }
+
+    /// The limits of transfers.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.transfers.limits()
+    }
+
+    /// Takes a place among the transfers, for whoever is about to send or receive what is in files.
+    ///
+    /// # Errors
+    /// TOO_MANY_REQUESTS, with RetryInfo.
+    pub fn begin_transfer(&self, vfolder: Uuid) -> Result<Transfer, Refusal> {
+        self.transfers.begin(vfolder)
+    }
+
+    pub(super) fn uploads(&self) -> &Uploads {
+        &self.uploads
     }
 
     /// The volumes and what is under way on them.
     #[must_use]
     pub fn tasks(&self) -> &Tasks {
         &self.tasks
+    }
+
+    /// Where the names of listings are kept between two pages.
+    #[must_use]
+    pub fn shelf(&self) -> &Arc<Shelf> {
+        &self.shelf
     }
 
     /// Runs `work` in the granted tree, on a thread that may block. `control` is stopped when somebody else gets the tree

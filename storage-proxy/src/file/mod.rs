@@ -4,5 +4,26 @@
 //! by [`Files::in_tree`], so that it holds a place behind the tree's fence while it is in there.
 
 mod access;
+mod bearer;
+mod directory;
+mod etag;
+mod find;
+mod glob;
+mod list;
+mod read;
+mod remove;
+mod rename;
+mod stat;
+mod transfer;
+mod upload;
 
 pub use access::{Files, Visit, cut_off, granted, in_scope};
+pub use bearer::{bearer, verified};
+pub use etag::etag;
+pub use find::Find;
+pub use glob::{Glob, GlobError};
+pub use list::ListPage;
+pub use read::OpenFile;
+pub use remove::{Removal, Removed};
+pub use transfer::{Limits, Transfer};
+pub use upload::{FileCheck, NewUpload, SYNCS, UploadState, UploadWriter, Whole, WholeWriter};

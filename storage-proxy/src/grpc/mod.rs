@@ -8,10 +8,12 @@ mod file;
 mod page_token;
 mod path;
 mod quota;
+mod reflection;
 mod storage;
 mod stream;
 mod volume;
 
 pub use auth::{GrantGate, ServiceGate};
 pub use file::Service as FilesService;
+pub use reflection::reflection;
 pub use storage::Storage;

@@ -8,14 +8,36 @@ use crate::tree::RelativePath;
 
 /// The path of a request with a `path` and a `path_bytes` field. None: it is wrong, and `fields` says how.
 pub fn read(path: &str, path_bytes: &[u8], fields: &mut Fields) -> Option<RelativePath> {
+    read_in("", path, path_bytes, fields)
+}
+
+/// As [`read`], of the two fields in a message of the request: `within` is that field's name and a dot.
+pub fn read_in(
+    within: &str,
+    path: &str,
+    path_bytes: &[u8],
+    fields: &mut Fields,
+) -> Option<RelativePath> {
+    read_as(&format!("{within}path"), path, path_bytes, fields)
+}
+
+/// As [`read`], of the fields `name` and `name`_bytes.
+pub fn read_as(
+    name: &str,
+    path: &str,
+    path_bytes: &[u8],
+    fields: &mut Fields,
+) -> Option<RelativePath> {
+    let bytes_name = format!("{name}_bytes");
     if !path.is_empty() && !path_bytes.is_empty() {
-        fields.wrong("path_bytes", "leave one of path and path_bytes empty");
+        let wrong = format!("leave one of {name} and {bytes_name} empty");
+        fields.wrong(bytes_name, wrong);
         return None;
     }
     let (field, bytes) = if path_bytes.is_empty() {
-        ("path", path.as_bytes())
+        (name, path.as_bytes())
     } else {
-        ("path_bytes", path_bytes)
+        (bytes_name.as_str(), path_bytes)
     };
     fields.check(field, RelativePath::parse(bytes))
 }

@@ -24,7 +24,7 @@ use super::{quota, stream, volume};
 use crate::{
     refuse,
     task::{TaskSpec, Tasks, Work},
-    tree::{Control, Workers, usage},
+    tree::{Control, StopOnDrop, Workers, usage},
     volume::{
         Fence, OpenVolume, Volume,
         method::{disk_bytes, inodes},
@@ -42,6 +42,7 @@ pub struct Storage {
     tasks: Tasks,
     secret: Arc<SharedSecret>,
     instance_id: Uuid,
+    direct_url: String,
 }
 
 impl Storage {
@@ -52,6 +53,16 @@ impl Storage {
             tasks,
             secret,
             instance_id,
+            direct_url: String::new(),
+        }
+    }
+
+    /// Telling where bearers of grants are served.
+    #[must_use]
+    pub fn with_direct_url(self, direct_url: &str) -> Self {
+        Self {
+            direct_url: direct_url.to_owned(),
+            ..self
         }
     }
 
@@ -129,6 +140,7 @@ impl StorageService for Storage {
             .map_err(|refused| refuse::by_tasks(&refused))?;
         Ok(Response::new(GetVolumeResponse {
             volume: Some(self.describe(&name).await),
+            direct_url: self.direct_url.clone(),
         }))
     }
 
@@ -338,16 +350,6 @@ impl StorageService for Storage {
     }
 }
 
-/// Stops work that nobody waits for any more.
-pub(super) struct StopOnDrop(pub Arc<Control>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
-}
-
-/// A vfolder without a tree.
 fn read_task(request: RunTaskRequest) -> Result<(Uuid, TaskSpec), Refusal> {
     let mut fields = Fields::default();
     let operation = read_id(&mut fields, "operation_id", &request.operation_id);

@@ -168,6 +168,8 @@ impl From<TreeError> for Failure {
             Fault::Cancelled => Self::cancelled(),
             Fault::MountPoint
             | Fault::Changed
+            | Fault::NotEmpty
+            | Fault::Inside
             | Fault::Exists
             | Fault::Symlink
             | Fault::NotADirectory => Self::lasting(FailureKind::TreeUnsupported, message),

@@ -133,3 +133,13 @@ impl Control {
         }
     }
 }
+
+/// Stops work that nobody waits for any more.
+#[derive(Debug)]
+pub struct StopOnDrop(pub Arc<Control>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}

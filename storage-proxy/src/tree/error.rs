@@ -38,6 +38,12 @@ pub enum Fault {
     /// There is something already.
     #[error("exists already")]
     Exists,
+    /// A directory has something in it.
+    #[error("is not empty; remove what is in it first, or remove it recursively")]
+    NotEmpty,
+    /// It would be inside itself.
+    #[error("is inside what is to be moved, or is the root")]
+    Inside,
     /// Symlinks' and special files' attributes are reached through /proc.
     #[error("/proc is not mounted; mount it for the storage-proxy")]
     NoProc,
@@ -63,6 +69,18 @@ impl TreeError {
             fault,
             path: path.into(),
         }
+    }
+
+    /// The same as seen from further up: where the work began is at `base`.
+    #[must_use]
+    pub fn below(mut self, base: &super::RelativePath) -> Self {
+        let mut path = base.as_bytes().to_vec();
+        if !path.is_empty() && !self.path.is_empty() {
+            path.push(b'/');
+        }
+        path.append(&mut self.path);
+        self.path = path;
+        self
     }
 
     /// Whether the work was asked to stop.

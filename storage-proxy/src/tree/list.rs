@@ -1,121 +1,110 @@
-//! A page of a directory in byte order, in memory that depends on the page and not on the directory.
+//! A page of a directory, in memory that depends on neither its width nor the page's number.
 
-use std::{
-    collections::BinaryHeap,
-    ffi::{CStr, CString},
-    os::fd::AsFd,
-};
+use std::os::fd::AsFd as _;
 
-use rustix::fs::{AtFlags, readlinkat, statat};
+use rustix::fs::fstat;
 
 use super::{
-    Control, Fault, FileKind, Meta, RelativePath, TreeRoot, dirents::Dirents, error::looking,
+    Entry, Fault, Meta, Order, Position, Reading, RelativePath, TreeRoot, entry::describe,
+    error::system,
 };
 
-/// Bytes of names and symlinks' targets in one page: with all else in it, an answer stays below 4 MiB, which is the most
-/// that gRPC clients accept unless told otherwise.
-const MOST_TEXT: usize = 3 << 20;
-
-/// A directory entry.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// Its name.
-    pub name: CString,
-    /// What stat(2) says of it.
-    pub meta: Meta,
-    /// Of a symlink: where it points.
-    pub target: Option<CString>,
-}
+/// Bytes that a page takes as a message: with what was forgotten here, it stays below 4 MiB, which is the most that gRPC
+/// clients accept unless told otherwise.
+const MOST_TOLD: usize = 3_500_000;
+/// Of all of an entry but its name, path and target: numbers, times, an etag, and the fields' tags.
+const TOLD_OF_EACH: usize = 160;
 
 /// Part of a directory.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// By name, in byte order. Fewer than asked for if some vanished meanwhile, or if their names and targets are long.
+    /// In order. Fewer than asked for if their names and targets are long.
     pub entries: Vec<Entry>,
-    /// Where the next page begins: after this name. Nothing on the last page.
-    pub next_after: Option<CString>,
+    /// Where the next page begins: after this. Nothing on the last page.
+    pub next_after: Option<Position>,
+    /// How many entries the directory had in all when its names were read.
+    pub total: u64,
 }
 
 impl TreeRoot {
-    /// The first `size` entries of the directory at `path` whose names come after `after`. Reads the directory once per
-    /// page, and looks closer at the page's entries only.
+    /// The `size` entries of the directory at `path` that come next after `after`. Looks closer at the page's entries only,
+    /// unless the order asks for more.
     ///
     /// # Errors
     /// As [`TreeRoot::directory`], and what getdents64(2) and stat(2) say.
     pub fn list(
         &self,
         path: &RelativePath,
-        after: Option<&CStr>,
+        order: Order,
+        after: Option<Position>,
         size: usize,
-        control: &Control,
+        reading: Reading<'_>,
     ) -> Result<Page, Fault> {
         let directory = self.directory(path)?;
-        // The smallest names so far, the largest of them on top; one more than the page, to know whether there is more.
-        let mut smallest = BinaryHeap::<CString>::with_capacity(size.saturating_add(2));
-        let mut dirents = Dirents::default();
-        let mut more = true;
-        while more {
-            let batch = dirents.batch(directory.as_fd(), |name, _| {
-                control.check()?;
-                let wanted = after.is_none_or(|after| name > after)
-                    && (smallest.len() <= size
-                        || smallest.peek().is_some_and(|top| name < top.as_c_str()));
-                if wanted {
-                    smallest.push(name.to_owned());
-                    if smallest.len() > size.saturating_add(1) {
-                        smallest.pop();
-                    }
+        let id = Meta::from(fstat(&directory).map_err(system("fstat"))?).id;
+        let mut told = Told::default();
+        let (mut entries, mut last) = (Vec::new(), after);
+        loop {
+            let names = reading.names(directory.as_fd(), id, order, last.as_ref())?;
+            let total = names.total();
+            let mut at = names.first_after(last.as_ref());
+            while let Some(name) = names.get(at) {
+                reading.control.check()?;
+                let end = |entries, next_after| {
+                    reading.shelf.keep(id, order, &names, at);
+                    Ok(Page {
+                        entries,
+                        next_after,
+                        total,
+                    })
+                };
+                if entries.len() == size {
+                    return end(entries, last);
                 }
-                Ok(())
-            });
-            more = batch.map_err(|(fault, _)| fault)?.is_some();
-        }
-        let mut names = smallest.into_sorted_vec();
-        // A directory that a writer changes may show a name twice.
-        names.dedup();
-        let mut next_after = (names.len() > size)
-            .then(|| names.truncate(size))
-            .and_then(|()| names.last().cloned());
-        let mut entries = Vec::with_capacity(names.len());
-        let (mut text, mut last) = (0, None);
-        for name in names {
-            let entry = match describe(&directory, name.clone()) {
-                Ok(entry) => entry,
-                Err(Fault::Gone) => continue,
-                Err(fault) => return Err(fault),
-            };
-            text += told_bytes(&name) + entry.target.as_deref().map_or(0, told_bytes);
-            if text > MOST_TEXT && last.is_some() {
-                next_after = last;
-                break;
+                match describe(&directory, name.name.to_owned()) {
+                    Ok(entry) => {
+                        if !told.has_room(&entry, b"") && !entries.is_empty() {
+                            return end(entries, last);
+                        }
+                        entries.push(entry);
+                    }
+                    Err(Fault::Gone) => {}
+                    Err(fault) => return Err(fault),
+                }
+                last = Some(name.position());
+                at += 1;
             }
-            entries.push(entry);
-            last = Some(name);
+            match names.rest_after() {
+                None => {
+                    return Ok(Page {
+                        entries,
+                        next_after: None,
+                        total,
+                    });
+                }
+                rest => last = rest,
+            }
         }
-        Ok(Page {
-            entries,
-            next_after,
-        })
+    }
+}
+
+/// How much of a page is told.
+#[derive(Debug, Default)]
+pub(super) struct Told(usize);
+
+impl Told {
+    /// Whether the entry still has room in the page.
+    pub fn has_room(&mut self, entry: &Entry, path: &[u8]) -> bool {
+        let target = entry.target.as_deref().map_or(0, |t| told(t.to_bytes()));
+        self.0 += TOLD_OF_EACH + told(entry.name.to_bytes()) + told(path) + target;
+        self.0 <= MOST_TOLD
     }
 }
 
 /// Bytes that it takes to tell of a name: what is not UTF-8 is told twice, once with U+FFFD, of three bytes, for each byte.
-fn told_bytes(name: &CStr) -> usize {
-    match name.to_str() {
+fn told(name: &[u8]) -> usize {
+    match std::str::from_utf8(name) {
         Ok(text) => text.len(),
-        Err(_) => 4 * name.count_bytes(),
+        Err(_) => 4 * name.len(),
     }
-}
-
-/// The entry `name` of `directory`.
-pub(super) fn describe(directory: impl AsFd, name: CString) -> Result<Entry, Fault> {
-    let stat = statat(&directory, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(looking("fstatat"))?;
-    let meta = Meta::from(stat);
-    let target = if meta.kind == FileKind::Symlink {
-        // EINVAL: no symlink any more; its target then simply isn't told.
-        readlinkat(&directory, &name, Vec::new()).ok()
-    } else {
-        None
-    };
-    Ok(Entry { name, meta, target })
 }

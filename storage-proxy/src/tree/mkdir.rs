@@ -12,7 +12,7 @@ use rustix::{
 };
 
 use super::{
-    Entry, Fault, Meta, RelativePath, TreeRoot,
+    Control, Entry, Fault, Meta, RelativePath, TreeRoot,
     dirents::Dirents,
     error::{named, system},
     open::open_directory,
@@ -35,6 +35,21 @@ impl TreeRoot {
         parents: bool,
         mode: u32,
     ) -> Result<Entry, Fault> {
+        self.create_directory_with(path, parents, mode, &Control::default())
+    }
+
+    /// As [`TreeRoot::create_directory`]. `control` stops it before each directory that it makes, and counts those that
+    /// it has made, also if it fails.
+    ///
+    /// # Errors
+    /// As [`TreeRoot::create_directory`], and [`Fault::Cancelled`].
+    pub fn create_directory_with(
+        &self,
+        path: &RelativePath,
+        parents: bool,
+        mode: u32,
+        control: &Control,
+    ) -> Result<Entry, Fault> {
         let Some((above, name)) = path.split_last() else {
             let meta = Meta::from(fstat(self.as_fd()).map_err(system("fstat"))?);
             return if parents {
@@ -44,11 +59,11 @@ impl TreeRoot {
             };
         };
         let parent = if parents {
-            self.create_above(&above)?
+            self.create_above(&above, control)?
         } else {
             self.directory(&above)?
         };
-        match make(parent.as_fd(), &name, mode) {
+        match make(parent.as_fd(), &name, mode, control) {
             Ok(meta) => Ok(entry(name, meta)),
             Err(Fault::Exists) if parents => {
                 // A symlink or file in its place is no directory that exists.
@@ -62,12 +77,30 @@ impl TreeRoot {
         }
     }
 
-    fn create_above(&self, path: &RelativePath) -> Result<OwnedFd, Fault> {
+    /// How many of the directories on the way to `path`, itself included, are not there.
+    ///
+    /// # Errors
+    /// As [`TreeRoot::directory`].
+    pub fn missing(&self, path: &RelativePath) -> Result<u64, Fault> {
+        let mut directory = self.directory(&RelativePath::root())?;
+        let mut components = path.components();
+        while let Some(name) = components.next() {
+            directory = match open_directory(&directory, &name).map_err(named("open")) {
+                Err(Fault::NotFound) => {
+                    return Ok(u64::try_from(components.count() + 1).unwrap_or(u64::MAX));
+                }
+                done => done?,
+            };
+        }
+        Ok(0)
+    }
+
+    fn create_above(&self, path: &RelativePath, control: &Control) -> Result<OwnedFd, Fault> {
         let mut directory = self.directory(&RelativePath::root())?;
         for name in path.components() {
             directory = match open_directory(&directory, &name).map_err(named("open")) {
                 Err(Fault::NotFound) => {
-                    match make(directory.as_fd(), &name, PARENT_MODE) {
+                    match make(directory.as_fd(), &name, PARENT_MODE, control) {
                         // Somebody else was faster, which is as good.
                         Ok(_) | Err(Fault::Exists) => {}
                         Err(fault) => return Err(fault),
@@ -81,15 +114,17 @@ impl TreeRoot {
     }
 }
 
-fn make(parent: BorrowedFd<'_>, name: &CStr, mode: u32) -> Result<Meta, Fault> {
+fn make(parent: BorrowedFd<'_>, name: &CStr, mode: u32, control: &Control) -> Result<Meta, Fault> {
+    control.check()?;
     let container = Meta::from(fstat(parent).map_err(system("fstat"))?);
     mkdirat(parent, name, Mode::RWXU).map_err(named("mkdirat"))?;
     let made = open_directory(parent, name).map_err(named("open"))?;
     check_ours(made.as_fd())?;
-    dress(parent, made.as_fd(), &container, mode).inspect_err(|_| {
+    let dressed = dress(parent, made.as_fd(), &container, mode).inspect_err(|_| {
         // What was asked for failed: there must not be a directory that is nearly it.
         unmake(parent, name, made.as_fd());
-    })
+    });
+    dressed.inspect(|_| control.entry_done())
 }
 
 /// Gives a new directory its owner and mode, and makes it durable.

@@ -1,4 +1,4 @@
-//! The engine on plain directory trees: clone, remove, count, digest, list, make directories.
+//! The engine on plain directory trees: clone, remove, count, digest, list, find, make directories, rename.
 //!
 //! It knows no volumes, no tasks and no gRPC, and it is synchronous: call it from threads that may block. Whoever calls
 //! shares a [`Control`] with it, to follow the work and to stop it.
@@ -15,29 +15,41 @@ pub mod control;
 pub mod diff;
 pub mod digest;
 pub mod dirents;
+pub mod entry;
 pub mod error;
 mod extents;
+pub mod find;
 pub mod list;
 pub mod meta;
 pub mod mkdir;
+pub mod names;
 pub mod open;
-pub mod path;
+pub mod preorder;
 pub mod remove;
+pub mod rename;
 pub mod root;
+pub mod shelf;
 pub mod sync;
+pub mod unlink;
 pub mod usage;
 pub mod walk;
 
 pub use clone::{Checkpoint, CloneTarget, Cloned, Moment, Ongoing, clone_tree};
-pub use control::{Control, Pace, Progress};
+pub use control::{Control, Pace, Progress, StopOnDrop};
 pub use diff::{Aspect, Compared, Difference, What, diff};
 pub use digest::{TreeDigest, digest};
+pub use entry::Entry;
 pub use error::{Fault, TreeError};
-pub use list::{Entry, Page};
+pub use find::{Findings, Found, Wanted};
+pub use list::Page;
 pub use meta::{FileKind, Meta};
-pub use path::{PathError, RelativePath};
+pub use names::{By, Names, Order, Position};
+pub use preorder::Preorder;
 pub use remove::remove_tree;
+pub use rename::{Renamed, Replaced};
 pub use root::TreeRoot;
+pub use shelf::{Reading, Shelf};
 pub use sync::sync;
 pub use usage::{Usage, usage};
+pub use vfolder_common::path::{self, PathError, RelativePath};
 pub use walk::Workers;

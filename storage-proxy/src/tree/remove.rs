@@ -4,6 +4,7 @@ use std::{
     ffi::CStr,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    thread,
 };
 
 use rustix::{
@@ -29,7 +30,16 @@ const TRUNCATE_STEP: u64 = 256 << 20;
 /// How often a directory that a writer keeps filling is emptied again.
 const PATIENCE: usize = 16;
 
-/// Destroys the tree `name` in `parent`, or the file of that name. Succeeds if there is none.
+/// Whether what forbids the removal is overcome: the flags "immutable" and "append only", and missing permissions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// It is: all of it is to go.
+    Overcome,
+    /// It stands.
+    Respect,
+}
+
+/// Destroys the tree `name` in `parent`, or the file of that name, whatever forbids it. Succeeds if there is none.
 ///
 /// # Errors
 /// The first fault and where. What was destroyed until then stays destroyed; calling again goes on.
@@ -39,17 +49,34 @@ pub fn remove_tree(
     workers: Workers,
     control: &Control,
 ) -> Result<(), TreeError> {
+    remove_tree_by(Force::Overcome, parent, name, workers, control)
+}
+
+/// As [`remove_tree`], by that much force.
+///
+/// # Errors
+/// As [`remove_tree`].
+pub fn remove_tree_by(
+    force: Force,
+    parent: BorrowedFd<'_>,
+    name: &CStr,
+    workers: Workers,
+    control: &Control,
+) -> Result<(), TreeError> {
     let at_root = |fault| TreeError::new(fault, Vec::new());
-    let root = match open_to_empty(parent, name) {
-        Ok(root) => root,
-        Err(Fault::Gone) => return Ok(()),
-        Err(Fault::Changed) => return unlink_root(parent, name, AtFlags::empty()).map_err(at_root),
-        Err(fault) => return Err(at_root(fault)),
-    };
     let removal = Removal {
         parent,
         name,
+        force,
         control,
+    };
+    let root = match force.open_to_empty(parent, name) {
+        Ok(root) => root,
+        Err(Fault::Gone) => return Ok(()),
+        Err(Fault::Changed) => {
+            return removal.unlink_root(AtFlags::empty()).map_err(at_root);
+        }
+        Err(fault) => return Err(at_root(fault)),
     };
     walk(&removal, entered(root).map_err(at_root)?, workers, control)
 }
@@ -59,6 +86,7 @@ struct Removal<'a> {
     parent: BorrowedFd<'a>,
     /// The tree's name in it.
     name: &'a CStr,
+    force: Force,
     control: &'a Control,
 }
 
@@ -71,6 +99,11 @@ impl Visitor for Removal<'_> {
 
     fn worker(&self) {}
 
+    // An unlink changes the inode: 200,000 files in one directory on ext4 take a fifth less processor time.
+    fn sorts_wide_directories(&self) -> bool {
+        true
+    }
+
     fn enter(
         &self,
         (): &mut (),
@@ -79,10 +112,10 @@ impl Visitor for Removal<'_> {
         name: &CStr,
     ) -> Result<Option<Entered<Rounds>>, Fault> {
         at("remove.entry").map_err(system("unlink"))?;
-        match open_to_empty(handle, name) {
+        match self.force.open_to_empty(handle, name) {
             // Somebody has put a file in its place.
             Err(Fault::Changed) => {
-                unlink(handle, name, AtFlags::empty())?;
+                self.force.unlink(handle, name, AtFlags::empty())?;
                 self.control.entry_done();
                 Ok(None)
             }
@@ -99,7 +132,7 @@ impl Visitor for Removal<'_> {
         hint: FileKind,
     ) -> Result<Found, Fault> {
         at("remove.entry").map_err(system("unlink"))?;
-        if remove_file(handle, name, hint, self.control)? {
+        if remove_file(self.force, handle, name, hint, self.control)? {
             Ok(Found::Done)
         } else {
             Ok(Found::Directory)
@@ -108,10 +141,11 @@ impl Visitor for Removal<'_> {
 
     fn leave(&self, (): &mut (), dir: &Dir<Rounds>) -> Result<Leave, Fault> {
         let removed = match dir.place.parent() {
-            Some(parent) => parent
-                .open()
-                .and_then(|parent| unlink(parent.as_fd(), dir.place.name(), AtFlags::REMOVEDIR)),
-            None => unlink_root(self.parent, self.name, AtFlags::REMOVEDIR),
+            Some(parent) => parent.open().and_then(|parent| {
+                let name = dir.place.name();
+                self.force.unlink(parent.as_fd(), name, AtFlags::REMOVEDIR)
+            }),
+            None => self.unlink_root(AtFlags::REMOVEDIR),
         };
         match removed {
             // Some filesystems skip entries of a directory that is being emptied while it is read; or a writer has filled
@@ -142,27 +176,40 @@ fn entered(directory: OwnedFd) -> Result<Entered<Rounds>, Fault> {
     })
 }
 
-/// Unlinks a file. Answers false if it is a directory.
-fn remove_file(
+/// Unlinks a file. Answers false if it is a directory. Bytes are counted where its last name goes.
+pub(super) fn remove_file(
+    force: Force,
     directory: BorrowedFd<'_>,
     name: &CStr,
     hint: FileKind,
     control: &Control,
 ) -> Result<bool, Fault> {
+    let (mut bytes, mut huge) = (0, None);
     if matches!(hint, FileKind::Regular | FileKind::Unknown) {
         match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map(Meta::from) {
             Ok(meta) if meta.kind == FileKind::Directory => return Ok(false),
             Ok(meta) if meta.kind == FileKind::Regular && meta.links == 1 => {
                 if meta.disk_bytes > TRUNCATE_STEP {
-                    truncate_by_steps(directory, name, control)?;
+                    huge = open_huge(directory, name);
                 }
-                control.bytes_done(meta.size);
+                bytes = meta.size;
             }
             Ok(_) | Err(_) => {}
         }
     }
-    match unlink(directory, name, AtFlags::empty()) {
+    if force == Force::Overcome
+        && let Some((file, meta)) = &huge
+    {
+        truncate_by_steps(file, meta, control)?;
+    }
+    match force.unlink(directory, name, AtFlags::empty()) {
         Ok(()) => {
+            if force == Force::Respect
+                && let Some((file, meta)) = huge
+            {
+                give_back(file, &meta, control);
+            }
+            control.bytes_done(bytes);
             control.entry_done();
             Ok(true)
         }
@@ -172,19 +219,14 @@ fn remove_file(
     }
 }
 
-/// Gives a huge file's blocks back bit by bit. Failing is no harm: the unlink does it all at once.
-fn truncate_by_steps(
-    directory: BorrowedFd<'_>,
-    name: &CStr,
-    control: &Control,
-) -> Result<(), Fault> {
-    let Ok((file, meta)) = reopen_regular(directory, name, OFlags::WRONLY) else {
-        return Ok(());
-    };
-    // Another name may be outside this tree.
-    if meta.links != 1 {
-        return Ok(());
-    }
+/// Nothing: failing is no harm, the unlink does it all at once. Another name may be outside this tree.
+fn open_huge(directory: BorrowedFd<'_>, name: &CStr) -> Option<(OwnedFd, Meta)> {
+    let opened = reopen_regular(directory, name, OFlags::WRONLY).ok();
+    opened.filter(|(_, meta)| meta.links == 1)
+}
+
+/// Gives a huge file's blocks back bit by bit.
+fn truncate_by_steps(file: &OwnedFd, meta: &Meta, control: &Control) -> Result<(), Fault> {
     // Of a sparse file, steps that hold about as much.
     let step = meta
         .size
@@ -193,39 +235,67 @@ fn truncate_by_steps(
     while size > step {
         control.check()?;
         size -= step;
-        if ftruncate(&file, size).is_err() {
+        if ftruncate(file, size).is_err() {
             return Ok(());
         }
     }
     Ok(())
 }
 
-/// [`Fault::Changed`] if it is a directory where a file was meant, or the other way round.
-fn unlink(directory: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> Result<(), Fault> {
-    match unlinkat(directory, name, flags) {
-        Err(Errno::PERM | Errno::ACCESS) => {
-            lift(directory);
-            let _ = chmod(proc_path(directory), Mode::RWXU);
-            lift_entry(directory, name);
-            unlinkat(directory, name, flags)
-        }
-        done => done,
+/// The same after the unlink, which might have been refused. Asked to stop, it leaves the rest to a thread of its own: it
+/// is in no tree any more.
+fn give_back(file: OwnedFd, meta: &Meta, control: &Control) {
+    let is_gone = fstat(&file).is_ok_and(|stat| Meta::from(stat).links == 0);
+    if is_gone && truncate_by_steps(&file, meta, control).is_err() {
+        let _ = thread::Builder::new()
+            .name("give-back".into())
+            .spawn(move || drop(file));
     }
-    .map_err(looking("unlinkat"))
 }
 
-/// Unlinks the tree's root, and leaves the directory that it is in as it is.
-fn unlink_root(parent: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> Result<(), Fault> {
-    let unlinked = match unlinkat(parent, name, flags) {
-        Err(Errno::PERM) => {
-            lift_entry(parent, name);
-            unlinkat(parent, name, flags)
+impl Force {
+    /// [`Fault::Changed`] if it is a directory where a file was meant, or the other way round.
+    fn unlink(self, directory: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> Result<(), Fault> {
+        match unlinkat(directory, name, flags) {
+            Err(Errno::PERM | Errno::ACCESS) if self == Self::Overcome => {
+                lift(directory);
+                let _ = chmod(proc_path(directory), Mode::RWXU);
+                lift_entry(directory, name);
+                unlinkat(directory, name, flags)
+            }
+            done => done,
         }
-        done => done,
-    };
-    match unlinked.map_err(looking("unlinkat")) {
-        Err(Fault::Gone) => Ok(()),
-        done => done,
+        .map_err(looking("unlinkat"))
+    }
+
+    /// Opens a directory to empty it, also one whose owner (us) may not read it.
+    fn open_to_empty(self, parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Fault> {
+        match open_directory(parent, name) {
+            Err(Errno::ACCESS) if self == Self::Overcome => {
+                let handle = open_entry(parent, name, OFlags::PATH | OFlags::DIRECTORY)
+                    .map_err(looking("open"))?;
+                chmod(proc_path(handle.as_fd()), Mode::RWXU).map_err(looking("chmod"))?;
+                open_directory(parent, name).map_err(looking("open"))
+            }
+            done => done.map_err(looking("open")),
+        }
+    }
+}
+
+impl Removal<'_> {
+    /// Unlinks the tree's root, and leaves the directory that it is in as it is.
+    fn unlink_root(&self, flags: AtFlags) -> Result<(), Fault> {
+        let unlinked = match unlinkat(self.parent, self.name, flags) {
+            Err(Errno::PERM) if self.force == Force::Overcome => {
+                lift_entry(self.parent, self.name);
+                unlinkat(self.parent, self.name, flags)
+            }
+            done => done,
+        };
+        match unlinked.map_err(looking("unlinkat")) {
+            Err(Fault::Gone) => Ok(()),
+            done => done,
+        }
     }
 }
 
@@ -245,19 +315,6 @@ fn lift_entry(directory: BorrowedFd<'_>, name: &CStr) {
         lift(opened.as_fd());
     } else if let Ok((file, _)) = reopen_regular(directory, name, OFlags::RDONLY) {
         lift(file.as_fd());
-    }
-}
-
-/// Opens a directory to empty it, also one whose owner (us) may not read it.
-fn open_to_empty(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Fault> {
-    match open_directory(parent, name) {
-        Err(Errno::ACCESS) => {
-            let handle = open_entry(parent, name, OFlags::PATH | OFlags::DIRECTORY)
-                .map_err(looking("open"))?;
-            chmod(proc_path(handle.as_fd()), Mode::RWXU).map_err(looking("chmod"))?;
-            open_directory(parent, name).map_err(looking("open"))
-        }
-        done => done.map_err(looking("open")),
     }
 }
 

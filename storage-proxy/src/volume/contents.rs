@@ -211,7 +211,7 @@ impl Listing<'_> {
     }
 }
 
-fn parse_id(name: &CStr) -> Option<Uuid> {
+pub(super) fn parse_id(name: &CStr) -> Option<Uuid> {
     let text = name.to_str().ok()?;
     // Uuid also reads other spellings; on disk there is one.
     Uuid::parse_str(text)

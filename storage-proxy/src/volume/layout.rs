@@ -14,6 +14,8 @@ pub const STAGING: &str = "staging";
 pub const TRASH: &str = "trash";
 /// What tasks need to know after a restart.
 pub const JOURNAL: &str = "journal";
+/// Files that arrive in pieces. Made when the volume is opened: volumes of earlier versions have none.
+pub const UPLOADS: &str = "uploads";
 /// In the journal: who may still come into which tree.
 pub const EPOCHS: &str = "epochs";
 /// In the journal: what is in the trees of those that are limited.

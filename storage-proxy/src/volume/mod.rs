@@ -6,6 +6,7 @@
 //!   lock                   locked by the storage-proxy that owns the volume, and says who that is
 //!   tree/<yy>/<zz>/<uuid>  the vfolders' own files; of a uuid that ends in …cdef, yy is "cd" and zz is "ef"
 //!   staging/<operation>/   work that is not published, and a clone's checkpoint
+//!   uploads/<uuid>/<id>/   files of a vfolder that are not whole yet (`upload`)
 //!   trash/<operation>[.n]  trees and staging that are being destroyed
 //!   journal/<operation>    what a task needs to know after a restart
 //!   journal/epochs/<uuid>  the least epochs that may still write and read a vfolder's tree
@@ -33,6 +34,7 @@ mod opened;
 mod publish;
 mod scratch;
 mod trash;
+mod upload;
 
 pub use account::{AccountNote, Figures};
 pub use capacity::{Capacity, Health};
@@ -49,3 +51,6 @@ pub use lock::Holder;
 pub use opened::{NewTrees, OpenVolume};
 pub use publish::Staging;
 pub use trash::operation_of;
+pub use upload::{
+    Arrivals, Committed, LandedFile, Landing, RangeSet, TooManyRanges, UploadFolder, UploadRecord,
+};

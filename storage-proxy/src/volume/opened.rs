@@ -18,7 +18,7 @@ use super::{
     durable::{make_directory, read_file, sweep_parts},
     error::on,
     layout::{
-        DESCRIPTION, EPOCHS, FAN_OUT_MODE, JOURNAL, QUOTAS, STAGING, TRASH, TREE, fan_out,
+        DESCRIPTION, EPOCHS, FAN_OUT_MODE, JOURNAL, QUOTAS, STAGING, TRASH, TREE, UPLOADS, fan_out,
         tree_path,
     },
     lock::{self, LockError},
@@ -65,6 +65,8 @@ pub struct OpenVolume {
     pub(super) staging: OwnedFd,
     pub(super) trash: OwnedFd,
     pub(super) journal: OwnedFd,
+    /// None on a volume that was opened read-only and has none.
+    pub(super) uploads: Option<OwnedFd>,
     pub(super) backend: Box<dyn Backend>,
     /// Whose new trees are.
     pub new_trees: NewTrees,
@@ -152,11 +154,25 @@ impl OpenVolume {
                 }
             }
         }
+        let uploads = CString::new(UPLOADS).unwrap_or_default();
+        let uploads = if read_only {
+            open_directory(&root, &uploads).ok()
+        } else {
+            match make_directory(&root, &uploads, 0o700) {
+                // Nobody can upload to it now; all else works.
+                Err(errno @ (Errno::NOSPC | Errno::DQUOT)) => {
+                    tracing::warn!(volume = name, %errno, "can't make the directory for uploads");
+                    None
+                }
+                made => Some(made.map_err(system("mkdir"))?),
+            }
+        };
         at("open.opened").map_err(system("open"))?;
         Ok(Self {
             tree: directory(TREE)?,
             trash: directory(TRASH)?,
             journal,
+            uploads,
             backend: probe(staging.as_fd(), read_only),
             new_trees: NewTrees::default(),
             staging,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use vfolder_images::{Disk, Filesystem, on_each_image};
 use vfolder_storage_proxy::{
     task::{FailureKind, Refused, Tasks, VolumeConfig, Work},
-    tree::{Control, RelativePath},
+    tree::{Control, Order, Reading, RelativePath, Shelf},
     volume::{Health, Holder, Volume, init},
 };
 
@@ -153,9 +153,13 @@ async fn a_read_only_volume_is_read_and_says_so() {
     let volume = rig.volume.get().unwrap();
     assert_eq!(volume.capacity().unwrap().health, Health::ReadOnly);
     let tree = volume.tree(vfolder).unwrap().unwrap();
-    let page = tree
-        .list(&RelativePath::root(), None, 10, &Control::default())
-        .unwrap();
+    let reading = Reading {
+        shelf: &Shelf::default(),
+        since: 0,
+        control: &Control::default(),
+    };
+    let page = tree.list(&RelativePath::root(), Order::default(), None, 10, reading);
+    let page = page.unwrap();
     assert_eq!(page.entries.len(), 1);
     let create = || {
         rig.tasks

@@ -42,7 +42,7 @@ fn stale() -> Result<(), (Code, String)> {
     Err((Code::Aborted, "GRANT_STALE".into()))
 }
 
-async fn fence(proxy: &Proxy, vfolder: Uuid, epoch: i64, readers: bool) {
+pub async fn fence(proxy: &Proxy, vfolder: Uuid, epoch: i64, readers: bool) {
     let request = FenceTreeRequest {
         volume: "v".into(),
         vfolder_id: vfolder.to_string(),
@@ -110,7 +110,7 @@ async fn an_old_grant_writes_nothing_once_the_tree_was_taken_away() {
 }
 
 /// A task that is held up at a fault point.
-async fn held_up<T>(
+pub async fn held_up<T>(
     proxy: &Proxy,
     at: &str,
     task: impl Future<Output = T>,

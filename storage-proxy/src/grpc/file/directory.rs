@@ -1,22 +1,11 @@
 //! CreateDirectory.
 
-use std::sync::Arc;
-
 use tonic::{Request, Response, Status};
 use vfolder_common::{error::Fields, token::GrantMode};
 use vfolder_proto::v1::{CreateDirectoryRequest, FileEntry};
 
-use super::{
-    Service,
-    entry::{entry, root_entry},
-};
-use crate::{
-    file::{granted, in_scope},
-    grpc::path,
-    refuse,
-    task::Stay,
-    tree::RelativePath,
-};
+use super::{Service, entry::entry_at};
+use crate::{file::granted, grpc::path, tree::RelativePath};
 
 const DEFAULT_MODE: u32 = 0o755;
 const ALL_MODE_BITS: u32 = 0o7777;
@@ -40,18 +29,10 @@ impl Service {
         };
         fields.finish()?;
         let path = path.unwrap_or_else(RelativePath::root);
-        in_scope(&grant, &path)?;
-        let parents = request.parents;
+        let at = path.as_bytes().to_vec();
         let made = self
             .files
-            .in_tree(grant, Stay::Writing, Arc::default(), move |visit| {
-                if path.is_root() && parents {
-                    return root_entry(visit.tree, &path);
-                }
-                let made = visit.tree.create_directory(&path, parents, mode);
-                made.map(entry)
-                    .map_err(|fault| refuse::by_fault(fault, &path.to_string()))
-            });
-        Ok(Response::new(made.await?))
+            .create_directory(grant, path, request.parents, mode);
+        Ok(Response::new(entry_at(&at, made.await?)))
     }
 }

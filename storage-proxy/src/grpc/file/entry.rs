@@ -1,27 +1,22 @@
 //! Directory entries as messages.
 
-use std::os::fd::AsFd as _;
-
 use prost_types::Timestamp;
-use rustix::fs::fstat;
-use vfolder_common::error::Refusal;
 use vfolder_proto::v1::{FileEntry, FileType};
 
 use crate::{
+    file::etag,
     grpc::path,
-    refuse,
-    tree::{Entry, Fault, FileKind, Meta, RelativePath, TreeRoot},
+    tree::{Entry, FileKind},
 };
 
-/// The tree's root.
-pub fn root_entry(tree: &TreeRoot, path: &RelativePath) -> Result<FileEntry, Refusal> {
-    let stat = fstat(tree.as_fd())
-        .map_err(|errno| refuse::by_fault(Fault::System("fstat", errno), &path.to_string()))?;
-    Ok(entry(Entry {
-        name: c"".to_owned(),
-        meta: Meta::from(stat),
-        target: None,
-    }))
+/// The entry at `at`, a path from the vfolder's root.
+pub fn entry_at(at: &[u8], entry: Entry) -> FileEntry {
+    let (path, path_bytes) = path::write(at);
+    FileEntry {
+        path,
+        path_bytes,
+        ..self::entry(entry)
+    }
 }
 
 /// An entry, without its path.
@@ -45,6 +40,10 @@ pub fn entry(entry: Entry) -> FileEntry {
         symlink_target,
         symlink_target_bytes,
         link_count: i64::try_from(entry.meta.links).unwrap_or(i64::MAX),
+        etag: match entry.meta.kind {
+            FileKind::Regular => etag(&entry.meta),
+            _ => String::new(),
+        },
         ..FileEntry::default()
     }
 }
@@ -60,5 +59,19 @@ pub fn file_type(kind: FileKind) -> FileType {
         FileKind::CharacterDevice => FileType::CharacterDevice,
         FileKind::BlockDevice => FileType::BlockDevice,
         FileKind::Unknown => FileType::Unspecified,
+    }
+}
+
+/// What a type is; nothing for what is none.
+pub fn file_kind(file_type: i32) -> Option<FileKind> {
+    match FileType::try_from(file_type).ok()? {
+        FileType::Unspecified => None,
+        FileType::Regular => Some(FileKind::Regular),
+        FileType::Directory => Some(FileKind::Directory),
+        FileType::Symlink => Some(FileKind::Symlink),
+        FileType::Fifo => Some(FileKind::Fifo),
+        FileType::Socket => Some(FileKind::Socket),
+        FileType::CharacterDevice => Some(FileKind::CharacterDevice),
+        FileType::BlockDevice => Some(FileKind::BlockDevice),
     }
 }

@@ -3,6 +3,14 @@
 mod directory;
 mod entry;
 mod list;
+mod page;
+mod read;
+mod remove;
+mod rename;
+mod search;
+mod stat;
+mod upload;
+mod write;
 
 use std::pin::Pin;
 
@@ -48,16 +56,19 @@ impl FileService for Service {
         self.list(request).await
     }
 
-    async fn stat_file(&self, _: Request<StatFileRequest>) -> Answer<FileEntry> {
-        Err(missing())
+    async fn stat_file(&self, request: Request<StatFileRequest>) -> Answer<FileEntry> {
+        self.stat(request).await
     }
 
-    async fn search_files(&self, _: Request<SearchFilesRequest>) -> Answer<SearchFilesResponse> {
-        Err(missing())
+    async fn search_files(
+        &self,
+        request: Request<SearchFilesRequest>,
+    ) -> Answer<SearchFilesResponse> {
+        self.search(request).await
     }
 
-    async fn get_usage(&self, _: Request<GetUsageRequest>) -> Answer<GetUsageResponse> {
-        Err(missing())
+    async fn get_usage(&self, request: Request<GetUsageRequest>) -> Answer<GetUsageResponse> {
+        self.count(request).await
     }
 
     async fn create_directory(
@@ -67,41 +78,47 @@ impl FileService for Service {
         self.make_directory(request).await
     }
 
-    async fn move_file(&self, _: Request<MoveFileRequest>) -> Answer<FileEntry> {
-        Err(missing())
+    async fn move_file(&self, request: Request<MoveFileRequest>) -> Answer<FileEntry> {
+        self.rename(request).await
     }
 
-    async fn remove_files(&self, _: Request<RemoveFilesRequest>) -> Answer<RemoveFilesResponse> {
-        Err(missing())
+    async fn remove_files(
+        &self,
+        request: Request<RemoveFilesRequest>,
+    ) -> Answer<RemoveFilesResponse> {
+        self.remove(request).await
     }
 
     type ReadFileStream = Messages<ReadFileResponse>;
 
-    async fn read_file(&self, _: Request<ReadFileRequest>) -> Answer<Self::ReadFileStream> {
-        Err(missing())
+    async fn read_file(&self, request: Request<ReadFileRequest>) -> Answer<Self::ReadFileStream> {
+        self.read(request).await
     }
 
-    async fn create_upload(&self, _: Request<CreateUploadRequest>) -> Answer<Upload> {
-        Err(missing())
+    async fn create_upload(&self, request: Request<CreateUploadRequest>) -> Answer<Upload> {
+        self.begin_upload(request).await
     }
 
     async fn write_file(
         &self,
-        _: Request<Streaming<WriteFileRequest>>,
+        request: Request<Streaming<WriteFileRequest>>,
     ) -> Answer<WriteFileResponse> {
-        Err(missing())
+        self.write(request).await
     }
 
-    async fn get_upload(&self, _: Request<GetUploadRequest>) -> Answer<Upload> {
-        Err(missing())
+    async fn get_upload(&self, request: Request<GetUploadRequest>) -> Answer<Upload> {
+        self.tell_upload(request).await
     }
 
-    async fn commit_upload(&self, _: Request<CommitUploadRequest>) -> Answer<FileEntry> {
-        Err(missing())
+    async fn commit_upload(&self, request: Request<CommitUploadRequest>) -> Answer<FileEntry> {
+        self.commit(request).await
     }
 
-    async fn abort_upload(&self, _: Request<AbortUploadRequest>) -> Answer<AbortUploadResponse> {
-        Err(missing())
+    async fn abort_upload(
+        &self,
+        request: Request<AbortUploadRequest>,
+    ) -> Answer<AbortUploadResponse> {
+        self.abort(request).await
     }
 
     type DownloadArchiveStream = Messages<DownloadArchiveResponse>;

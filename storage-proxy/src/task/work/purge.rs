@@ -24,6 +24,10 @@ impl Job<'_> {
             self.at("purge.fenced")?;
             self.publish(|| {
                 self.volume.trash_tree(self.operation, vfolder)?;
+                // What is left of them without a tree is swept some time, all the same.
+                if let Err(error) = self.volume.trash_uploads(self.operation, vfolder) {
+                    tracing::warn!(%vfolder, %error, "the uploads of a purged vfolder stay for a while");
+                }
                 Ok(())
             })?;
             pass("purge.hidden");

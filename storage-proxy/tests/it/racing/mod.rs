@@ -4,6 +4,7 @@
 //! delays between its steps. Each test tells its seed; `VFOLDER_TEST_SEED` gives it back.
 
 mod hostile;
+mod requests;
 mod scene;
 mod witness;
 
@@ -20,7 +21,7 @@ use vfolder_common::fault;
 use vfolder_images::{Filesystem, on_each_filesystem};
 use vfolder_storage_proxy::{
     faults::POINTS,
-    tree::{Control, RelativePath, TreeRoot, usage},
+    tree::{Control, Order, Reading, RelativePath, Shelf, TreeRoot, usage},
 };
 
 use self::scene::{OURS, Scene, VAST};
@@ -123,7 +124,7 @@ fn a_look_around_reaches_nothing_outside_the_tree(filesystem: Filesystem) {
     let chain = format!("chain{}", "/x".repeat(40));
     let places = ["d0", "d1/sub", "chain/x/x", &chain].map(path);
     race(filesystem, |scene, _| {
-        let control = Control::default();
+        let (control, shelf) = (Control::default(), Shelf::default());
         let tree = directory(&scene.tree());
         if let Ok(counted) = usage(std::os::fd::AsFd::as_fd(&tree), workers(), &control) {
             assert!(counted.bytes < VAST, "{counted:?}");
@@ -131,7 +132,12 @@ fn a_look_around_reaches_nothing_outside_the_tree(filesystem: Filesystem) {
         let tree = TreeRoot::new(tree);
         for _ in 0..20 {
             for place in &places {
-                if let Ok(page) = tree.list(place, None, 100, &control) {
+                let reading = Reading {
+                    shelf: &shelf,
+                    since: 0,
+                    control: &control,
+                };
+                if let Ok(page) = tree.list(place, Order::default(), None, 100, reading) {
                     let mut names = page.entries.iter().map(|entry| entry.name.as_bytes());
                     assert!(!names.any(|name| name == b"vast"));
                 }

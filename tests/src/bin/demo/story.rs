@@ -9,11 +9,17 @@ use vfolder_proto::v1::{
 };
 use vfolder_tests::{System, User, assert_same_tree, operation_metadata};
 
-use crate::{Told, chapter, check, library, progress::Watched, refusal::refused, say};
+use crate::{
+    Told, chapter, check,
+    library::{self, Library},
+    progress::Watched,
+    refusal::refused,
+    say,
+};
 
 pub(crate) async fn tell(system: &System) -> Told<()> {
     let alice = system.user("alice");
-    let library = create_and_fill(system, &alice).await?;
+    let library = create_and_fill(&alice).await?;
     let copy = clone_with_a_rename_in_between(system, &alice, &library).await?;
     mount_and_try_to_trash(&alice, &library).await?;
     trash_and_restore(system, &alice, &library).await?;
@@ -22,34 +28,33 @@ pub(crate) async fn tell(system: &System) -> Told<()> {
     doctor(system).await
 }
 
-async fn create_and_fill(system: &System, alice: &User) -> Told<String> {
-    chapter("Alice creates a vfolder and a session of hers fills it");
+async fn create_and_fill(alice: &User) -> Told<String> {
+    chapter("Alice creates a vfolder and fills it through the API");
     let made = alice.create("library").await.map_err(said)?;
     expect_status(&made, VFolderStatus::Ready)?;
     say(format!("vfolder {} is READY", made.id));
-    let mount = alice
-        .mount(&made.id, "loader", MountMode::ReadWrite)
-        .await
-        .map_err(said)?;
-    say(format!(
-        "the session \"loader\" mounted it read-write: {}",
-        mount.tree_path
-    ));
-    let tree = system.volume().join(&mount.tree_path);
-    let start = Instant::now();
-    let filled = blocking(move || library::fill(&tree))
+    let library = blocking(Library::collect)
         .await?
-        .map_err(|e| e.to_string())?;
-    check(filled.files >= library::FILES, "the tree has too few files")?;
+        .map_err(|error| error.to_string())?;
+    check(
+        library.files() >= library::FILES,
+        "the library has too few files",
+    )?;
+    let start = Instant::now();
+    library.write(alice, &made.id).await?;
     say(format!(
-        "it wrote {} files, {} MB: the sources of VFolder's dependencies, {} times over, in {:.1?}",
-        filled.files,
-        filled.bytes / 1_000_000,
-        filled.shelves,
+        "she wrote {} files, {} MB: the sources of VFolder's dependencies, {} times over, in {:.1?}",
+        library.files(),
+        library.bytes() / 1_000_000,
+        library.shelves,
         start.elapsed()
     ));
-    alice.unmount(&mount).await.map_err(said)?;
-    say("and unmounted it.");
+    let start = Instant::now();
+    let read = library.check(alice, &made.id).await?;
+    say(format!(
+        "a list tells every one of them with its size, and {read} that she read back have every byte; that took {:.1?}",
+        start.elapsed()
+    ));
     Ok(made.id)
 }
 
@@ -216,6 +221,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         .map_err(|e| e.to_string())
 }
 
-fn said(status: tonic::Status) -> String {
+/// What a refusal says.
+pub(crate) fn said(status: tonic::Status) -> String {
     format!("{:?}: {}", status.code(), status.message())
 }

@@ -1,4 +1,5 @@
-//! Relative paths that name nothing outside the directory they are resolved in.
+//! Relative paths that name nothing outside the directory they are resolved in: what the manager puts into grants and the
+//! storage-proxy opens.
 
 use std::{ffi::CString, fmt};
 
@@ -35,8 +36,9 @@ pub enum PathError {
     TooLong,
 }
 
-/// A valid path relative to a root: components divided by '/', none of them empty, "." or "..". Empty: the root.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// A valid path relative to a root: components divided by '/', none of them empty, "." or "..". Empty: the root. In byte
+/// order: a directory comes before what is in it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelativePath(Vec<u8>);
 
 impl RelativePath {
@@ -94,6 +96,16 @@ impl RelativePath {
             .filter(|c| !c.is_empty())
             // Parsed paths hold no NUL, so nothing is dropped here.
             .filter_map(|c| CString::new(c).ok())
+    }
+
+    /// Whether this is somewhere below `other`.
+    #[must_use]
+    pub fn is_below(&self, other: &Self) -> bool {
+        match self.0.strip_prefix(other.0.as_slice()) {
+            Some(rest) if other.is_root() => !rest.is_empty(),
+            Some(rest) => rest.starts_with(b"/"),
+            None => false,
+        }
     }
 
     /// The containing directory and the last component; none for the root.

@@ -1,0 +1,414 @@
+//! Patterns for paths: * and ? stay within one component, ** crosses them, [a-z] and {a,b} choose, \ takes what follows as
+//! it is.
+//!
+//! Translated to a regular expression, whose matching takes time linear in the path whatever the pattern. Names are bytes:
+//! a byte that is no UTF-8 is one character, which `*` and `?` match and nothing else does.
+
+use std::{borrow::Cow, fmt::Write as _, iter::Peekable, str::Chars};
+
+use regex::{Regex, RegexBuilder};
+use thiserror::Error;
+
+/// Longest pattern in bytes.
+pub const MOST_BYTES: usize = 1024;
+/// How deep {…} may stand in one another.
+const MOST_NESTED: usize = 8;
+/// Memory that one pattern may take, compiled.
+const MOST_MEMORY: usize = 1 << 20;
+
+/// What is wrong with a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum GlobError {
+    /// It is empty.
+    #[error("must not be empty: \"**\" finds everything")]
+    Empty,
+    /// It is longer than [`MOST_BYTES`].
+    #[error("must have at most {MOST_BYTES} bytes")]
+    TooLong,
+    /// It begins or ends with '/'.
+    #[error(
+        "must not begin or end with '/': it is matched against paths from where the search begins"
+    )]
+    Slash,
+    /// A `[` without its `]`, or an empty class.
+    #[error(
+        "has a '[' without its ']', or with nothing in between; \"\\[\" is the character itself"
+    )]
+    Class,
+    /// A range that ends before it begins, or crosses components.
+    #[error("has a range in [] that ends before it begins, or a '/' in []")]
+    Range,
+    /// A `{` without its `}`, or the other way round.
+    #[error(
+        "has a '{{' without its '}}', or the other way round; \"\\{{\" is the character itself"
+    )]
+    Brace,
+    /// It ends with a backslash.
+    #[error("must not end with '\\': it takes the character after it as it is")]
+    Backslash,
+    /// It takes too much memory, or nests {} too deep.
+    #[error("is too complex: use several searches")]
+    TooComplex,
+}
+
+/// A pattern.
+#[derive(Clone, Debug)]
+pub struct Glob {
+    regex: Regex,
+    /// Without a '/': for names at any depth.
+    is_for_names: bool,
+}
+
+impl Glob {
+    /// Reads a pattern. With `ignore_case`, capital and small letters of ASCII are the same.
+    ///
+    /// # Errors
+    /// See [`GlobError`].
+    pub fn parse(pattern: &str, ignore_case: bool) -> Result<Self, GlobError> {
+        if pattern.is_empty() {
+            return Err(GlobError::Empty);
+        }
+        if pattern.len() > MOST_BYTES {
+            return Err(GlobError::TooLong);
+        }
+        if pattern.starts_with('/') || pattern.ends_with('/') {
+            return Err(GlobError::Slash);
+        }
+        let translated = Translation::of(pattern, ignore_case)?;
+        let regex = RegexBuilder::new(&translated)
+            .size_limit(MOST_MEMORY)
+            .dfa_size_limit(MOST_MEMORY)
+            .build()
+            .map_err(|_| GlobError::TooComplex)?;
+        Ok(Self {
+            regex,
+            is_for_names: !pattern.contains('/'),
+        })
+    }
+
+    /// Whether it matches an entry of this path, from where the search begins, and name.
+    #[must_use]
+    pub fn matches(&self, path: &[u8], name: &[u8]) -> bool {
+        let text = if self.is_for_names { name } else { path };
+        self.regex.is_match(&as_text(text))
+    }
+}
+
+/// Bytes that are no UTF-8 become characters that no name has: the last 128 of plane 16, for private use.
+fn as_text(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(4 * bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        let strange = chunk.invalid().iter();
+        text.extend(strange.filter_map(|byte| char::from_u32(0x0010_ff00 + u32::from(*byte))));
+    }
+    Cow::Owned(text)
+}
+
+/// A regular expression in the making.
+struct Translation<'a> {
+    pattern: Peekable<Chars<'a>>,
+    ignore_case: bool,
+    regex: String,
+    nested: usize,
+}
+
+impl<'a> Translation<'a> {
+    fn of(pattern: &'a str, ignore_case: bool) -> Result<String, GlobError> {
+        let mut translation = Self {
+            pattern: pattern.chars().peekable(),
+            ignore_case,
+            // '.' is any character, newlines too.
+            regex: "(?s)^".to_owned(),
+            nested: 0,
+        };
+        let mut begins = true;
+        while let Some(character) = translation.pattern.next() {
+            translation.character(character, begins)?;
+            begins = character == '/';
+        }
+        if translation.nested > 0 {
+            return Err(GlobError::Brace);
+        }
+        translation.regex.push('$');
+        Ok(translation.regex)
+    }
+
+    /// `begins`: a component does, with this one.
+    fn character(&mut self, character: char, begins: bool) -> Result<(), GlobError> {
+        match character {
+            '?' => self.regex.push_str("[^/]"),
+            '*' => self.stars(begins),
+            '[' => self.class()?,
+            '{' => {
+                self.nested += 1;
+                if self.nested > MOST_NESTED {
+                    return Err(GlobError::TooComplex);
+                }
+                self.regex.push_str("(?:");
+            }
+            '}' => {
+                self.nested = self.nested.checked_sub(1).ok_or(GlobError::Brace)?;
+                self.regex.push(')');
+            }
+            ',' if self.nested > 0 => self.regex.push('|'),
+            '\\' => {
+                let next = self.pattern.next().ok_or(GlobError::Backslash)?;
+                self.literal(next);
+            }
+            other => self.literal(other),
+        }
+        Ok(())
+    }
+
+    fn stars(&mut self, begins: bool) {
+        if self.pattern.next_if_eq(&'*').is_none() {
+            self.regex.push_str("[^/]*");
+            return;
+        }
+        while self.pattern.next_if_eq(&'*').is_some() {}
+        if begins && self.pattern.next_if_eq(&'/').is_some() {
+            // Any number of components, none among them.
+            self.regex.push_str("(?:.*/)?");
+        } else {
+            self.regex.push_str(".*");
+        }
+    }
+
+    fn literal(&mut self, character: char) {
+        if self.ignore_case && character.is_ascii_alphabetic() {
+            let (small, capital) = (
+                character.to_ascii_lowercase(),
+                character.to_ascii_uppercase(),
+            );
+            self.regex.extend(['[', small, capital, ']']);
+        } else {
+            self.code(character);
+        }
+    }
+
+    /// Whatever it means to a regular expression otherwise.
+    fn code(&mut self, character: char) {
+        // Writing to a string does not fail.
+        let _ = write!(self.regex, "\\x{{{:x}}}", u32::from(character));
+    }
+
+    fn class(&mut self) -> Result<(), GlobError> {
+        let negated = self.pattern.next_if(|next| matches!(next, '!' | '^'));
+        // What is not in the class is still in the component.
+        self.regex
+            .push_str(if negated.is_some() { "[^/" } else { "[" });
+        let mut is_empty = true;
+        loop {
+            let first = match self.pattern.next().ok_or(GlobError::Class)? {
+                ']' if is_empty => return Err(GlobError::Class),
+                ']' => break,
+                first => self.unescaped(first)?,
+            };
+            is_empty = false;
+            let mut last = first;
+            let mut ahead = self.pattern.clone();
+            if ahead.next() == Some('-') && ahead.next().is_some_and(|next| next != ']') {
+                self.pattern.next();
+                let end = self.pattern.next().ok_or(GlobError::Class)?;
+                last = self.unescaped(end)?;
+            }
+            if first > last || (first..=last).contains(&'/') {
+                return Err(GlobError::Range);
+            }
+            self.range(first, last);
+            if self.ignore_case {
+                self.other_case(first, last);
+            }
+        }
+        self.regex.push(']');
+        Ok(())
+    }
+
+    fn unescaped(&mut self, character: char) -> Result<char, GlobError> {
+        match character {
+            '\\' => self.pattern.next().ok_or(GlobError::Backslash),
+            other => Ok(other),
+        }
+    }
+
+    fn range(&mut self, first: char, last: char) {
+        self.code(first);
+        self.regex.push('-');
+        self.code(last);
+    }
+
+    fn other_case(&mut self, first: char, last: char) {
+        for (begin, end) in [('a', 'z'), ('A', 'Z')] {
+            let (begin, end) = (first.max(begin), last.min(end));
+            if begin <= end {
+                let other = |letter: char| match letter.is_ascii_lowercase() {
+                    true => letter.to_ascii_uppercase(),
+                    false => letter.to_ascii_lowercase(),
+                };
+                self.range(other(begin), other(end));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn matches(pattern: &str, path: &[u8]) -> bool {
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap();
+        Glob::parse(pattern, false).unwrap().matches(path, name)
+    }
+
+    #[test]
+    fn each_sign_means_what_the_api_says() {
+        for (pattern, matching, other) in [
+            (
+                "*.rs",
+                &["a.rs", "d/a.rs", ".rs", "d/e/x.y.rs"][..],
+                &["a.rsx", "rs", "a.rs/b"][..],
+            ),
+            (
+                "src/*.rs",
+                &["src/a.rs"],
+                &["src/d/a.rs", "a.rs", "x/src/a.rs"],
+            ),
+            (
+                "src/**/*.rs",
+                &["src/a.rs", "src/d/e/a.rs"],
+                &["srcs/a.rs", "src/a.c"],
+            ),
+            ("**/x", &["x", "a/x", "a/b/x"], &["ax", "a/bx"]),
+            ("a/**", &["a/b", "a/b/c"], &["a", "ab"]),
+            ("**", &["a", "a/b", "new\nline"], &[]),
+            ("a**z", &["az", "abz", "d/abz"], &["abzx"]),
+            ("d/a**z", &["d/az", "d/a/b/z"], &["d/x/az"]),
+            ("?", &["a", "é", "d/日", "\n"], &["ab", ""]),
+            ("[a-c]x", &["ax", "d/cx"], &["dx", "-x"]),
+            ("[!a-c]", &["d", "é"], &["a"]),
+            ("d/[!a]", &["d/b"], &["d/a", "d//"]),
+            ("[a-]", &["a", "-"], &["b"]),
+            ("[é]", &["é"], &["e"]),
+            (
+                "{a,b{1,2}}.txt",
+                &["a.txt", "b1.txt", "b2.txt"],
+                &["b.txt", "b12.txt"],
+            ),
+            ("{src,tests}/*.rs", &["src/a.rs", "tests/a.rs"], &["a.rs"]),
+            (r"\*\{", &["*{"], &["a{"]),
+            ("a.b+(c)|d^$", &["a.b+(c)|d^$"], &["axb+(c)|d^$"]),
+        ] {
+            for path in matching {
+                assert!(matches(pattern, path.as_bytes()), "{pattern} on {path:?}");
+            }
+            for path in other {
+                assert!(!matches(pattern, path.as_bytes()), "{pattern} on {path:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_byte_that_is_no_text_is_one_character() {
+        for (pattern, path, wanted) in [
+            ("?", &b"\xff"[..], true),
+            ("??", b"\xff\xfe", true),
+            ("?", b"\xff\xfe", false),
+            ("a*z", b"a\xff\xc3z", true),
+            ("[!a]", b"\xff", true),
+            ("\u{fffd}", b"\xff", false),
+        ] {
+            assert_eq!(
+                matches(pattern, path),
+                wanted,
+                "{pattern} on {}",
+                path.escape_ascii()
+            );
+        }
+    }
+
+    #[test]
+    fn without_case_the_letters_of_ascii_are_the_same_and_no_others() {
+        for (pattern, path, wanted) in [
+            ("readme*", "ReadMe.TXT", true),
+            ("[x-z][M-O]", "Yn", true),
+            ("[!a]", "A", false),
+            ("É", "é", false),
+        ] {
+            let glob = Glob::parse(pattern, true).unwrap();
+            assert_eq!(
+                glob.matches(path.as_bytes(), path.as_bytes()),
+                wanted,
+                "{pattern}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_pattern_is_told() {
+        let (long, deep) = ("a".repeat(MOST_BYTES + 1), "{".repeat(MOST_NESTED + 1));
+        for (pattern, error) in [
+            ("", GlobError::Empty),
+            (long.as_str(), GlobError::TooLong),
+            ("/a", GlobError::Slash),
+            ("a/", GlobError::Slash),
+            ("[a", GlobError::Class),
+            ("[]", GlobError::Class),
+            ("[", GlobError::Class),
+            ("[z-a]", GlobError::Range),
+            ("[+-9]", GlobError::Range),
+            ("{a", GlobError::Brace),
+            ("a}", GlobError::Brace),
+            ("a\\", GlobError::Backslash),
+            (deep.as_str(), GlobError::TooComplex),
+        ] {
+            assert_eq!(Glob::parse(pattern, false).err(), Some(error), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_made_to_be_slow_is_not() {
+        let pattern = "*a".repeat(MOST_BYTES / 2);
+        let begun = std::time::Instant::now();
+        let glob = Glob::parse(&pattern, false).unwrap();
+        for _ in 0..10 {
+            assert!(!glob.matches(&[b'a'; 255], &[b'a'; 255]));
+        }
+        assert!(
+            begun.elapsed() < std::time::Duration::from_secs(5),
+            "{:?}",
+            begun.elapsed()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_pattern_and_no_name_is_a_panic(
+            pattern in r"[\[\]{}*?,!^/a-c\\é-]{1,20}",
+            name in prop::collection::vec(any::<u8>(), 0..20),
+            ignore_case in any::<bool>(),
+        ) {
+            if let Ok(glob) = Glob::parse(&pattern, ignore_case) {
+                let _ = glob.matches(&name, &name);
+            }
+        }
+
+        #[test]
+        fn a_name_with_all_its_signs_taken_as_they_are_matches_itself_only(
+            name in "\\PC{1,10}", other in "\\PC{1,10}",
+        ) {
+            prop_assume!(!name.contains('/'));
+            let pattern: String = name.chars().flat_map(|c| ['\\', c]).collect();
+            let glob = Glob::parse(&pattern, false).unwrap();
+            prop_assert!(glob.matches(name.as_bytes(), name.as_bytes()));
+            prop_assert_eq!(glob.matches(other.as_bytes(), other.as_bytes()), name == other);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Why something about an upload is refused.
+
+use std::time::Duration;
+
+use rustix::io::Errno;
+use uuid::Uuid;
+use vfolder_common::error::{Reason, Refusal};
+
+use super::live::Live;
+use crate::{refuse, tree::Fault};
+
+/// When to try again what somebody else is at.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// There is none, or not any more.
+pub fn not_found(id: Uuid) -> Refusal {
+    about(
+        id,
+        Refusal::new(
+            Reason::UploadNotFound,
+            format!("there is no upload {id} in this vfolder, or it has expired; begin a new one"),
+        ),
+    )
+}
+
+/// Somebody else is at it.
+pub fn busy(id: Uuid, what: &str) -> Refusal {
+    let text = format!("{what}; try again in a moment");
+    about(id, Refusal::new(Reason::UploadBusy, text).with_retry(RETRY))
+}
+
+/// It is in the tree already.
+pub fn committed(id: Uuid) -> Refusal {
+    let text = format!("the upload {id} is committed: its file is in the tree");
+    about(id, Refusal::new(Reason::UploadCommitted, text))
+}
+
+/// Part of it is missing.
+pub fn incomplete(id: Uuid, text: String) -> Refusal {
+    about(id, Refusal::new(Reason::UploadIncomplete, text))
+}
+
+/// It is not what it was to be.
+pub fn mismatch(id: Uuid, text: String) -> Refusal {
+    about(id, Refusal::new(Reason::DigestMismatch, text))
+}
+
+/// There are as many pieces, or uploads, as may be.
+pub fn too_many(id: Uuid, text: String) -> Refusal {
+    about(id, Refusal::new(Reason::CountExceeded, text))
+}
+
+/// A system call on its files failed.
+pub fn failed(live: &Live, call: &'static str, errno: Errno) -> Refusal {
+    refuse::by_fault(Fault::System(call, errno), &live.path().to_string())
+}
+
+fn about(id: Uuid, refusal: Refusal) -> Refusal {
+    let description = refusal.text().to_owned();
+    refusal.with_resource("upload", id.to_string(), description)
+}

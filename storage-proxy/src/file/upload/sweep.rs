@@ -1,0 +1,94 @@
+//! Removes uploads that nobody will come back for.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use vfolder_common::error::Refusal;
+
+use super::live::{Live, Phase, now};
+use crate::{
+    account::Accounts,
+    file::Files,
+    refuse,
+    volume::{OpenVolume, Volume},
+};
+
+/// Between two looks, at most; at least a quarter of the time after which uploads expire.
+const LONGEST: Duration = Duration::from_secs(60);
+const SHORTEST: Duration = Duration::from_millis(100);
+
+impl Files {
+    /// Removes, until `stop`, what expires, what belongs to vfolders without a tree, and what requests have left that were
+    /// broken off. The first look reads what earlier lives have left.
+    pub async fn sweep_uploads(self, stop: CancellationToken) {
+        let pause = (self.limits().upload_expiry / 4).clamp(SHORTEST, LONGEST);
+        loop {
+            let names: Vec<String> = {
+                let volumes = self.tasks().volumes();
+                volumes.map(|volume| volume.name().to_owned()).collect()
+            };
+            for name in names {
+                self.sweep_volume(&name).await;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    async fn sweep_volume(&self, name: &str) {
+        let (files, tasks) = (self.clone(), self.tasks());
+        let Ok(accounts) = tasks.accounts(name) else {
+            return;
+        };
+        let looked = tasks.look(name, move |volume| files.sweep_one(volume, &accounts));
+        match looked.await {
+            Ok(Ok(())) => {}
+            Ok(Err(refusal)) => tracing::warn!(volume = name, %refusal, "can't sweep the uploads"),
+            Err(refused) => tracing::warn!(volume = name, %refused, "can't sweep the uploads"),
+        }
+    }
+
+    fn sweep_one(&self, volume: &Volume, accounts: &Accounts) -> Result<(), Refusal> {
+        // One that is not there is told of elsewhere.
+        let Ok(volume) = volume.get() else {
+            return Ok(());
+        };
+        if volume.is_read_only() {
+            return Ok(());
+        }
+        for live in self.uploads().all(&volume, accounts)? {
+            if self.is_to_go(&volume, &live)? {
+                let swept = self.remove_gone(&volume, &live);
+                if let Err(refusal) = swept {
+                    tracing::warn!(upload = %live.id, %refusal, "can't remove an upload that nobody wants");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it is to be removed; then it is gone for everybody.
+    fn is_to_go(&self, volume: &OpenVolume, live: &Arc<Live>) -> Result<bool, Refusal> {
+        let tree = volume.tree(live.vfolder);
+        let homeless = tree.map_err(|error| refuse::by_volume(&error))?.is_none();
+        let mut state = live.lock();
+        let unwanted = match state.phase {
+            // Tried before.
+            Phase::Gone => true,
+            Phase::Ending => false,
+            _ if homeless => true,
+            _ if !state.writers.is_empty() => false,
+            Phase::Open if state.record.passing => !state.held,
+            Phase::Open | Phase::Committed(_) => {
+                state.expires(self.limits().upload_expiry) <= now()
+            }
+        };
+        if unwanted {
+            state.phase = Phase::Gone;
+        }
+        Ok(unwanted)
+    }
+}

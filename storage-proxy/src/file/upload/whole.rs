@@ -1,0 +1,139 @@
+//! A whole file in one request: an upload that nobody else knows of, and that goes with the request.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use vfolder_common::{error::Refusal, token::Grant};
+
+use super::{
+    FileCheck, NewUpload, UploadWriter,
+    digest::Digest,
+    live::{Live, Phase},
+};
+use crate::{file::Files, tree::Entry};
+
+/// Writes a file that appears when it is [finished](WholeWriter::finish). Dropped before, nothing is left of it.
+#[derive(Debug)]
+pub struct WholeWriter {
+    // Dropped in this order.
+    writer: UploadWriter,
+    passing: Passing,
+    grant: Grant,
+    check: FileCheck,
+}
+
+/// A file that was written in one request.
+#[derive(Clone, Debug)]
+pub struct Whole {
+    /// The file.
+    pub entry: Entry,
+    /// Its BLAKE3.
+    pub blake3: [u8; 32],
+    /// Its bytes.
+    pub written: u64,
+}
+
+/// An upload of this request alone.
+#[derive(Debug)]
+struct Passing {
+    files: Files,
+    live: Arc<Live>,
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        {
+            let mut state = self.live.lock();
+            state.held = false;
+            // Else it has ended, or a thread is at it that was not waited for: that, or the sweep, clears it away.
+            if !matches!(state.phase, Phase::Open) {
+                return;
+            }
+            state.phase = Phase::Gone;
+        }
+        let (files, live) = (self.files.clone(), Arc::clone(&self.live));
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        runtime.spawn(async move {
+            let (volume, own) = (live.volume.clone(), files.clone());
+            let removing = files.tasks().look(&volume, move |volume| {
+                volume.get().ok().map(|volume| own.remove_gone(&volume, &live))
+            });
+            if let Ok(Some(Err(refusal))) = removing.await {
+                tracing::warn!(%refusal, "can't remove what is left of a write that broke off; it is swept later");
+            }
+        });
+    }
+}
+
+impl Files {
+    /// Begins to write a file that has to be what `check` says.
+    ///
+    /// # Errors
+    /// Those of [`Files::create_upload`] and [`Files::write_upload`].
+    pub async fn write_whole(
+        &self,
+        grant: &Grant,
+        mut new: NewUpload,
+        check: FileCheck,
+    ) -> Result<WholeWriter, Refusal> {
+        new.size = new.size.or(check.size);
+        let live = self.begin_upload(grant, new, true).await?;
+        let passing = Passing {
+            files: self.clone(),
+            live: Arc::clone(&live),
+        };
+        let digest = Digest::for_check(&check);
+        Ok(WholeWriter {
+            writer: self.write_passing(grant, live, digest).await?,
+            passing,
+            grant: grant.clone(),
+            check,
+        })
+    }
+}
+
+impl WholeWriter {
+    /// As [`UploadWriter::patiently`].
+    ///
+    /// # Errors
+    /// TRANSFER_TIMEOUT, GRANT_STALE.
+    pub async fn patiently<T>(&self, client: impl Future<Output = T>) -> Result<T, Refusal> {
+        self.writer.patiently(client).await
+    }
+
+    /// Writes what comes next.
+    ///
+    /// # Errors
+    /// As [`UploadWriter::write`].
+    pub async fn write(&mut self, data: Bytes) -> Result<(), Refusal> {
+        self.writer.write(data).await
+    }
+
+    /// That was all: puts the file into the tree.
+    ///
+    /// # Errors
+    /// Those of [`Files::commit_upload`].
+    pub async fn finish(self) -> Result<Whole, Refusal> {
+        let Self {
+            writer,
+            passing,
+            grant,
+            check,
+        } = self;
+        let written = writer.written();
+        let digest = writer.into_digest();
+        let blake3 = digest.as_ref().map(Digest::blake3).unwrap_or_default();
+        let live = Arc::clone(&passing.live);
+        let committing = passing
+            .files
+            .commit(&grant, move |_| Ok(live), check, digest);
+        let entry = committing.await?;
+        Ok(Whole {
+            entry,
+            blake3,
+            written,
+        })
+    }
+}

@@ -1,0 +1,129 @@
+//! Renames.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, symlink},
+};
+
+use tonic::{Code, Status};
+use vfolder_proto::v1::{FileEntry, FileType, MoveFileRequest};
+
+use super::Desk;
+use crate::proxy::{refused, wrong_fields};
+
+impl Desk {
+    async fn rename(&self, from: &str, to: &str, replace: bool) -> Result<FileEntry, Status> {
+        let request = MoveFileRequest {
+            vfolder_id: self.id(),
+            path: from.into(),
+            new_path: to.into(),
+            replace,
+            ..MoveFileRequest::default()
+        };
+        let moved = self.proxy.files().move_file(self.ask(request)).await;
+        moved.map(tonic::Response::into_inner)
+    }
+}
+
+#[tokio::test]
+async fn what_is_there_is_replaced_only_if_asked_and_only_by_its_like() {
+    let desk = Desk::new().await;
+    let tree = desk.tree();
+    for directory in ["d/full", "d/empty", "e"] {
+        fs::create_dir_all(tree.join(directory)).unwrap();
+    }
+    for file in ["one", "two", "d/full/x"] {
+        fs::write(tree.join(file), file).unwrap();
+    }
+    symlink("one", tree.join("link")).unwrap();
+    let exists = (Code::AlreadyExists, "FILE_EXISTS".to_owned());
+    for (from, to, replace) in [
+        ("one", "two", false),
+        ("e", "d/empty", false),
+        ("one", "one", false),
+        ("one", "e", true),
+        ("link", "e", true),
+        ("e", "one", true),
+        ("e", "link", true),
+        ("e", "d", true),
+    ] {
+        assert_eq!(
+            refused(desk.rename(from, to, replace).await),
+            exists,
+            "{from} to {to}"
+        );
+    }
+    assert_eq!(fs::read(tree.join("two")).unwrap(), b"two");
+    let moved = desk.rename("one", "two", true).await.unwrap();
+    assert_eq!(
+        (moved.path.as_str(), moved.name.as_str(), moved.size),
+        ("two", "two", 3)
+    );
+    assert_eq!(fs::read(tree.join("two")).unwrap(), b"one");
+    assert!(!tree.join("one").exists());
+    let moved = desk.rename("d/full", "e", true).await.unwrap();
+    assert_eq!(
+        (moved.path.as_str(), moved.r#type()),
+        ("e", FileType::Directory)
+    );
+    assert!(tree.join("e/x").exists());
+    // A symlink moves as it is.
+    let moved = desk.rename("link", "d/link", false).await.unwrap();
+    assert_eq!(
+        (moved.path.as_str(), moved.symlink_target.as_str()),
+        ("d/link", "one")
+    );
+}
+
+#[tokio::test]
+async fn two_names_of_one_file_become_one() {
+    let desk = Desk::new().await;
+    let tree = desk.tree();
+    fs::write(tree.join("a"), "x").unwrap();
+    fs::hard_link(tree.join("a"), tree.join("b")).unwrap();
+    let moved = desk.rename("a", "b", true).await.unwrap();
+    assert_eq!(moved.link_count, 1);
+    assert!(!tree.join("a").exists());
+    assert_eq!(fs::metadata(tree.join("b")).unwrap().nlink(), 1);
+    // Onto itself it stays.
+    assert_eq!(desk.rename("b", "b", true).await.unwrap().link_count, 1);
+    assert!(tree.join("b").exists());
+}
+
+#[tokio::test]
+async fn what_can_not_be_moved_says_why() {
+    let desk = Desk::new().await;
+    let tree = desk.tree();
+    fs::create_dir_all(tree.join("d/sub")).unwrap();
+    fs::write(tree.join("f"), "").unwrap();
+    symlink("/etc", tree.join("out")).unwrap();
+    for (from, to, fields) in [
+        ("d", "d/sub/d", &["new_path"][..]),
+        ("d", "d/x", &["new_path"]),
+        ("", "x", &["path"]),
+        ("d", "", &["new_path"]),
+        (".", "..", &["path", "new_path"]),
+    ] {
+        assert_eq!(
+            wrong_fields(desk.rename(from, to, false).await),
+            fields,
+            "{from} to {to}"
+        );
+    }
+    for (from, to, code, reason) in [
+        ("none", "x", Code::NotFound, "FILE_NOT_FOUND"),
+        ("f", "none/x", Code::NotFound, "FILE_NOT_FOUND"),
+        ("d", "f/x", Code::FailedPrecondition, "NOT_A_DIRECTORY"),
+        ("f", "out/x", Code::FailedPrecondition, "SYMLINK_IN_PATH"),
+        (
+            "out/passwd",
+            "x",
+            Code::FailedPrecondition,
+            "SYMLINK_IN_PATH",
+        ),
+    ] {
+        let answer = refused(desk.rename(from, to, true).await);
+        assert_eq!(answer, (code, reason.to_owned()), "{from} to {to}");
+    }
+    assert!(tree.join("d/sub").is_dir() && tree.join("f").exists());
+}
