@@ -1,18 +1,23 @@
 //! Grants that were good once: what was admitted before a vfolder was cloned, trashed, purged or reset can do nothing to it
 //! afterwards, not even straight at the storage-proxy.
 
-use std::{fs, time::Duration};
+use std::{fs, time::Duration, vec::IntoIter};
 
 use tonic::{Code, Request, Status, metadata::AsciiMetadataValue};
 use uuid::Uuid;
 use vfolder_common::token::{GRANT_HEADER, Grant, GrantMode, SharedSecret};
 use vfolder_proto::v1::{
-    CreateDirectoryRequest, ListFilesRequest, ResetStatusRequest, VFolderStatus,
-    file_service_client::FileServiceClient,
+    AbortUploadRequest, CommitUploadRequest, CreateDirectoryRequest, CreateUploadRequest,
+    ListFilesRequest, MoveFileRequest, PurgeVFolderRequest, RemoveFilesRequest, ResetStatusRequest,
+    UploadTarget, VFolderStatus, WriteFileRequest, file_service_client::FileServiceClient,
+    write_file_request::To,
 };
 use vfolder_tests::{Engine, System, User, assert_refused, eventually, fill, on_each_engine};
 
 on_each_engine!(
+    whoever_wrote_before_a_clone_can_write_no_more_after_it,
+    whoever_wrote_before_the_trash_can_write_no_more_in_it,
+    whoever_wrote_before_a_purge_can_write_no_more_after_it,
     a_write_grant_from_before_a_clone_is_refused_after_it,
     a_write_grant_from_before_the_trash_is_refused_in_it,
     a_grant_from_before_a_purge_is_refused_after_it,
@@ -63,6 +68,115 @@ async fn list(system: &System, grant: &AsciiMetadataValue, id: &str) -> Result<(
     request.metadata_mut().insert(GRANT_HEADER, grant.clone());
     let mut files = FileServiceClient::new(system.storage.channel());
     files.list_files(request).await.map(drop)
+}
+
+/// What a writer has begun before the vfolder changes hands.
+struct Writer {
+    grant: AsciiMetadataValue,
+    id: String,
+    upload: String,
+}
+
+impl Writer {
+    /// Two directories and half an upload.
+    async fn begin(system: &System, alice: &User, id: &str) -> Self {
+        let grant = granted(system, alice, id, GrantMode::ReadWrite).await;
+        for path in ["kept", "kept/inside"] {
+            mkdir(system, &grant, id, path).await.unwrap();
+        }
+        let writer = Self {
+            grant,
+            id: id.to_owned(),
+            upload: String::new(),
+        };
+        let create = writer.ask(CreateUploadRequest {
+            vfolder_id: id.to_owned(),
+            target: Some(target("uploaded")),
+            size: Some(2),
+        });
+        let mut files = FileServiceClient::new(system.storage.channel());
+        let upload = files.create_upload(create).await.unwrap().into_inner().id;
+        let to = Some(To::UploadId(upload.clone()));
+        let writer = Self { upload, ..writer };
+        files.write_file(writer.stream(to)).await.unwrap();
+        writer
+    }
+
+    fn ask<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        let grant = self.grant.clone();
+        request.metadata_mut().insert(GRANT_HEADER, grant);
+        request
+    }
+
+    /// One byte.
+    fn stream(&self, to: Option<To>) -> Request<tokio_stream::Iter<IntoIter<WriteFileRequest>>> {
+        let message = WriteFileRequest {
+            vfolder_id: self.id.clone(),
+            to,
+            data: vec![b'x'].into(),
+            ..WriteFileRequest::default()
+        };
+        self.ask(tokio_stream::iter(vec![message]))
+    }
+
+    /// Every RPC that changes something is refused, the first time that it is tried.
+    async fn assert_stale(&self, system: &System) {
+        let mut files = FileServiceClient::new(system.storage.channel());
+        let vfolder_id = self.id.clone();
+        let upload_id = self.upload.clone();
+        assert_stale(mkdir(system, &self.grant, &self.id, "after").await);
+        let rename = self.ask(MoveFileRequest {
+            vfolder_id: vfolder_id.clone(),
+            path: "kept".into(),
+            new_path: "moved".into(),
+            ..MoveFileRequest::default()
+        });
+        assert_stale(files.move_file(rename).await.map(drop));
+        let remove = self.ask(RemoveFilesRequest {
+            vfolder_id: vfolder_id.clone(),
+            paths: vec!["kept".into()],
+            recursive: true,
+            ..RemoveFilesRequest::default()
+        });
+        assert_stale(files.remove_files(remove).await.map(drop));
+        let whole = Some(To::File(target("whole")));
+        assert_stale(files.write_file(self.stream(whole)).await.map(drop));
+        let create = self.ask(CreateUploadRequest {
+            vfolder_id: vfolder_id.clone(),
+            target: Some(target("another")),
+            size: None,
+        });
+        assert_stale(files.create_upload(create).await.map(drop));
+        let more = Some(To::UploadId(upload_id.clone()));
+        assert_stale(files.write_file(self.stream(more)).await.map(drop));
+        let commit = self.ask(CommitUploadRequest {
+            vfolder_id: vfolder_id.clone(),
+            upload_id: upload_id.clone(),
+            check: None,
+        });
+        assert_stale(files.commit_upload(commit).await.map(drop));
+        let abort = self.ask(AbortUploadRequest {
+            vfolder_id,
+            upload_id,
+        });
+        assert_stale(files.abort_upload(abort).await.map(drop));
+    }
+
+    /// And none of them has changed anything.
+    fn assert_untouched(&self, system: &System) {
+        let tree = system.tree(&self.id);
+        let names = fs::read_dir(&tree).unwrap().map(|e| e.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), ["kept"]);
+        assert!(tree.join("kept/inside").is_dir());
+    }
+}
+
+fn target(path: &str) -> UploadTarget {
+    UploadTarget {
+        path: path.into(),
+        ..UploadTarget::default()
+    }
 }
 
 fn assert_stale(answer: Result<(), Status>) {
@@ -171,4 +285,43 @@ async fn what_the_storage_proxy_was_not_told_it_is_told_when_it_is_back(engine: 
     })
     .await;
     assert_stale(mkdir(&system, &write, &id, "after").await);
+}
+
+async fn whoever_wrote_before_a_clone_can_write_no_more_after_it(engine: Engine) {
+    let system = System::start(engine).await;
+    let alice = system.user("alice");
+    let id = alice.create("data").await.unwrap().id;
+    let writer = Writer::begin(&system, &alice, &id).await;
+    let clone = alice.clone_to(&id, "copy").await.unwrap();
+    assert!(alice.wait(&clone.name).await.done);
+    writer.assert_stale(&system).await;
+    writer.assert_untouched(&system);
+}
+
+async fn whoever_wrote_before_the_trash_can_write_no_more_in_it(engine: Engine) {
+    let system = System::start(engine).await;
+    let alice = system.user("alice");
+    let id = alice.create("data").await.unwrap().id;
+    let writer = Writer::begin(&system, &alice, &id).await;
+    alice.trash(&id).await.unwrap();
+    writer.assert_stale(&system).await;
+    alice.restore(&id).await.unwrap();
+    writer.assert_stale(&system).await;
+    writer.assert_untouched(&system);
+}
+
+async fn whoever_wrote_before_a_purge_can_write_no_more_after_it(engine: Engine) {
+    let system = System::start(engine).await;
+    let alice = system.user("alice");
+    let id = alice.create("data").await.unwrap().id;
+    let writer = Writer::begin(&system, &alice, &id).await;
+    let purge = PurgeVFolderRequest {
+        vfolder_id: id.clone(),
+        skip_trash: true,
+        ..PurgeVFolderRequest::default()
+    };
+    let purge = alice.vfolders.clone().purge_v_folder(purge).await.unwrap();
+    assert!(alice.wait(&purge.into_inner().name).await.done);
+    writer.assert_stale(&system).await;
+    assert!(!system.tree(&id).exists());
 }

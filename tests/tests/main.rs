@@ -41,6 +41,7 @@ mod storm;
 mod time;
 mod tls;
 mod updates;
+mod uploads;
 mod visibility;
 mod volumes;
 mod watch;

@@ -22,7 +22,7 @@ pub struct Limits {
     pub transfers_per_vfolder: usize,
     /// How long a client may read or write nothing.
     pub idle: Duration,
-    /// How long an upload is kept that nobody writes, and what is known of one that is committed.
+    /// How long an upload is kept that nobody writes.
     pub upload_expiry: Duration,
 }
 

@@ -16,7 +16,7 @@ use crate::{
 /// The points that are on the way of a create, a clone and a purge, and of forgetting them.
 fn is_on_the_way(point: &str) -> bool {
     let group = point.split_once('.').unwrap().0;
-    !matches!(group, "cancel" | "open" | "reclaim")
+    !matches!(group, "cancel" | "open" | "reclaim" | "upload")
         && !matches!(point, "fence.answer" | "verdict.note" | "verdict.noted")
 }
 

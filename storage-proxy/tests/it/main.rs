@@ -50,6 +50,7 @@ mod stale_grant;
 mod suites;
 mod support;
 mod tasks;
+mod transfers;
 mod vanish;
 mod verify;
 mod volume;

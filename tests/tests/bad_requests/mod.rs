@@ -7,6 +7,7 @@ mod grants;
 mod lists;
 mod mounts;
 mod quotas;
+mod transfers;
 
 use prost::Message;
 use prost_types::Duration;
@@ -35,6 +36,7 @@ pub fn bad_requests(id: &str) -> Vec<Bad> {
     mounts::mounts(&mut list, id);
     files::files(&mut list, id);
     grants::grants(&mut list, id);
+    transfers::transfers(&mut list, id);
     lists::lists(&mut list, id);
     lists::operations(&mut list);
     quotas::quotas(&mut list);

@@ -29,6 +29,8 @@ use crate::{
     volume::{Arrivals, Committed, OpenVolume, RangeSet, UploadFolder, UploadRecord},
 };
 
+/// How long it is remembered at most that an upload was committed, for whoever did not hear of it and asks again.
+const REMEMBERED: Duration = Duration::from_secs(3600);
 /// The log was not begun in this life.
 const NO_LOG: u64 = u64::MAX;
 
@@ -352,9 +354,9 @@ impl State {
 
     /// When it expires; milliseconds since 1970.
     pub fn expires(&self, after: Duration) -> u64 {
-        let since = match &self.phase {
-            Phase::Committed(committed) => committed.at,
-            _ => self.last_written,
+        let (since, after) = match &self.phase {
+            Phase::Committed(committed) => (committed.at, after.min(REMEMBERED)),
+            _ => (self.last_written, after),
         };
         since.saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX))
     }

@@ -82,8 +82,8 @@ impl Files {
         let coming = self.stay_in_tree(grant.clone(), Stay::Writing, Arc::default(), {
             move |visit| {
                 let live = files.find_upload(visit, &scope, id)?;
-                let store = live.store(visit.volume)?;
                 let (turn, at) = take_turn(live, offset)?;
+                let store = turn.live.store(visit.volume)?;
                 Ok((turn, store, at))
             }
         });
@@ -107,8 +107,8 @@ impl Files {
         let transfer = self.begin_transfer(grant.vfolder)?;
         let coming = self.stay_in_tree(grant.clone(), Stay::Writing, Arc::default(), {
             move |visit| {
-                let store = live.store(visit.volume)?;
                 let (turn, _) = take_turn(live, Some(0))?;
+                let store = turn.live.store(visit.volume)?;
                 Ok((turn, store))
             }
         });

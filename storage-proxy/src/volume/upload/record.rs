@@ -115,13 +115,15 @@ impl From<LandedFile> for Meta {
 }
 
 impl UploadRecord {
-    /// What is written in `folder`. None: nothing, or nothing that reads.
+    /// What is written in `folder`. None: nothing.
     ///
     /// # Errors
-    /// Those of the calls.
+    /// Those of the calls; `EBADMSG` for what does not read, perhaps since a newer version has written it.
     pub fn read(folder: &UploadFolder) -> Result<Option<Self>, Errno> {
-        let content = read_file(folder, NAME)?;
-        Ok(content.and_then(|content| serde_json::from_slice(&content).ok()))
+        match read_file(folder, NAME)? {
+            None => Ok(None),
+            Some(content) => serde_json::from_slice(&content).map_err(|_| Errno::BADMSG),
+        }
     }
 
     /// Writes it in `folder`, in place of what was there. Durable when it returns.

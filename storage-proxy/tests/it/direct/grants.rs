@@ -127,7 +127,7 @@ async fn a_grant_is_for_one_vfolder_and_for_what_it_says() {
 }
 
 #[tokio::test]
-async fn nothing_but_a_signed_grant_of_now_admits_and_none_is_logged() {
+async fn nothing_but_a_signed_grant_of_now_admits() {
     let direct = Direct::start().await;
     fs::write(direct.tree().join("f"), "data").unwrap();
     let good = direct.grant(GrantMode::ReadOnly, b"");
@@ -143,15 +143,7 @@ async fn nothing_but_a_signed_grant_of_now_admits_and_none_is_logged() {
     let none = curl(&[&url]);
     none.assert_refused(401, "GRANT_MISSING");
     assert_eq!(none.header("www-authenticate"), "Bearer realm=\"vfolder\"");
-    for bad in [
-        ended.as_str(),
-        &service,
-        &flipped,
-        "",
-        "x",
-        "a.b.c",
-        &good[1..],
-    ] {
+    for bad in [ended.as_str(), &service, &flipped, "x", "a.b.c", &good[1..]] {
         let got = as_bearer(bad, &[&url]);
         got.assert_refused(401, "GRANT_INVALID");
         assert!(

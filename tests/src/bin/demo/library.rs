@@ -93,7 +93,7 @@ impl Library {
     /// Writes all of it, several files at once.
     pub(crate) async fn write(&self, alice: &User, vfolder: &str) -> Told<()> {
         let all = Arc::new(Mutex::new(self.files.clone().into_iter()));
-        let mut writers = JoinSet::new();
+        let mut writers = JoinSet::<Told<()>>::new();
         for _ in 0..AT_ONCE {
             let (all, alice, vfolder) = (Arc::clone(&all), alice.clone(), vfolder.to_owned());
             writers.spawn(async move {
@@ -193,8 +193,9 @@ async fn write(alice: &User, vfolder: &str, path: String, book: &Book) -> Told<(
         ..WriteFileRequest::default()
     });
     let messages: Vec<_> = std::iter::once(first).chain(data).collect();
-    let written = alice.files.clone().write_file(tokio_stream::iter(messages));
-    let written = written.await.map_err(said)?.into_inner();
+    let mut files = alice.files.clone();
+    let written = files.write_file(tokio_stream::iter(messages)).await;
+    let written = written.map_err(said)?.into_inner();
     let all = usize::try_from(written.written).is_ok_and(|written| written == content.len());
     check(all, "a file was answered with too few bytes")
 }

@@ -1,0 +1,9 @@
+//! Reading and writing files over the wire.
+
+mod kills;
+mod kit;
+mod landing;
+mod limits;
+mod reading;
+mod uploading;
+mod whole;
