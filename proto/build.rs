@@ -15,6 +15,7 @@ const FILES: &[&str] = &[
     "vfolder/v1/grant.proto",
     "vfolder/v1/mount.proto",
     "vfolder/v1/operation.proto",
+    "vfolder/v1/quota.proto",
     "vfolder/v1/tree.proto",
     "vfolder/v1/upload.proto",
     "vfolder/v1/vfolder.proto",

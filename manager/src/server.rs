@@ -19,8 +19,8 @@ use vfolder_proto::{
     v1::{
         file_service_server::FileServiceServer, grant_service_server::GrantServiceServer,
         mount_service_server::MountServiceServer, operation_service_server::OperationServiceServer,
-        tree_service_server::TreeServiceServer, v_folder_service_server::VFolderServiceServer,
-        volume_service_server::VolumeServiceServer,
+        quota_service_server::QuotaServiceServer, tree_service_server::TreeServiceServer,
+        v_folder_service_server::VFolderServiceServer, volume_service_server::VolumeServiceServer,
     },
 };
 
@@ -29,8 +29,8 @@ use crate::{
     context::{Context, Settings},
     gate::{GateLayer, Rules, Verifier, auth::AuthError, rules::RulesError},
     grpc::{
-        grants::Grants, mounts::Mounts, operations::Operations, trees::Trees, vfolders::Vfolders,
-        volumes::VolumesService,
+        grants::Grants, mounts::Mounts, operations::Operations, quotas::Quotas, trees::Trees,
+        vfolders::Vfolders, volumes::VolumesService,
     },
     operation::{leftovers, returns, sweep, worker},
     storage::{OpenError, Volumes},
@@ -74,13 +74,14 @@ pub enum ServeError {
 }
 
 /// What stands behind the gate, by the services' names.
-const SERVED: [&str; 10] = [
+const SERVED: [&str; 11] = [
     VFolderServiceServer::<()>::NAME,
     MountServiceServer::<()>::NAME,
     VolumeServiceServer::<()>::NAME,
     OperationServiceServer::<()>::NAME,
     OperationsServer::<()>::NAME,
     FileServiceServer::<()>::NAME,
+    QuotaServiceServer::<()>::NAME,
     GrantServiceServer::<()>::NAME,
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
@@ -142,6 +143,7 @@ pub async fn serve(
         .layer(GateLayer::new(rules, verifier, ctx.clone()))
         .add_service(ours!(VFolderServiceServer, Vfolders { ctx: ctx.clone() }))
         .add_service(ours!(MountServiceServer, Mounts { ctx: ctx.clone() }))
+        .add_service(ours!(QuotaServiceServer, Quotas { ctx: ctx.clone() }))
         .add_service(ours!(GrantServiceServer, Grants { ctx: ctx.clone() }))
         .add_service(ours!(TreeServiceServer, Trees { ctx: ctx.clone() }))
         .add_service(ours!(
@@ -254,7 +256,7 @@ fn reflection() -> Result<tonic_reflection::server::Builder<'static>, ServeError
     let mut builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(vfolder_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-    for service in &SERVED[..8] {
+    for service in &SERVED[..9] {
         builder = builder.with_service_name(*service);
     }
     Ok(builder)

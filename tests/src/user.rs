@@ -18,8 +18,8 @@ use vfolder_proto::{
         PurgeVFolderRequest, RestoreVFolderRequest, UnmountRequest, VFolder, VFolderStatus,
         file_service_client::FileServiceClient, grant_service_client::GrantServiceClient,
         mount_service_client::MountServiceClient, operation_service_client::OperationServiceClient,
-        tree_service_client::TreeServiceClient, v_folder_service_client::VFolderServiceClient,
-        volume_service_client::VolumeServiceClient,
+        quota_service_client::QuotaServiceClient, tree_service_client::TreeServiceClient,
+        v_folder_service_client::VFolderServiceClient, volume_service_client::VolumeServiceClient,
     },
 };
 
@@ -55,6 +55,8 @@ pub struct User {
     pub trees: TreeServiceClient<Authorized>,
     /// VolumeService.
     pub volumes: VolumeServiceClient<Authorized>,
+    /// QuotaService.
+    pub quotas: QuotaServiceClient<Authorized>,
     /// google.longrunning.Operations.
     pub operations: OperationsClient<Authorized>,
     /// OperationService.
@@ -76,6 +78,7 @@ impl User {
             grants: GrantServiceClient::new(authorized.clone()),
             trees: TreeServiceClient::new(authorized.clone()),
             volumes: VolumeServiceClient::new(authorized.clone()),
+            quotas: QuotaServiceClient::new(authorized.clone()),
             operations: OperationsClient::new(authorized.clone()),
             operation_watch: OperationServiceClient::new(authorized),
         }

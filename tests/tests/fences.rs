@@ -36,6 +36,7 @@ async fn granted(system: &System, user: &User, id: &str, mode: GrantMode) -> Asc
         epoch: vfolder.epoch,
         subject: "alice".into(),
         path: Vec::new(),
+        quota: None,
     };
     let secret = SharedSecret::new(&secret).unwrap();
     let token = secret.sign_grant(&grant, Duration::from_secs(60)).unwrap();

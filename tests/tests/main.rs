@@ -30,6 +30,7 @@ mod pages;
 mod paused_manager;
 mod permissions;
 mod queue;
+mod quotas;
 mod races;
 mod raw;
 mod receipts;

@@ -88,6 +88,12 @@ impl Refusal {
         self
     }
 
+    /// What `ErrorInfo.metadata` says so far.
+    #[must_use]
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
+    }
+
     /// Adds `RetryInfo`: not before `delay`.
     #[must_use]
     pub fn with_retry(mut self, delay: Duration) -> Self {

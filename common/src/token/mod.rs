@@ -4,8 +4,10 @@
 //! vfolder; a *service token* says "this is the manager"; a *proof* answers the manager's nonce with "this is your
 //! storage-proxy". All are JWTs (RFC 7519, HS256).
 
+mod quota;
 mod secret;
 
+pub use quota::{Limits, Quota};
 pub use secret::{Grant, GrantMode, SharedSecret, TokenError};
 
 /// The metadata key under which a grant travels.

@@ -11,6 +11,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
+use super::Quota;
+
 /// The least length of the shared secret: as long as the hash it keys (RFC 7518 §3.2).
 const MIN_SECRET_BYTES: usize = 32;
 /// How far the clocks of the manager's and the storage-proxy's hosts may be apart.
@@ -48,6 +50,8 @@ pub struct Grant {
     pub subject: String,
     /// The path that it is for, with what is below; relative to the tree's root, which is the empty one.
     pub path: Vec<u8>,
+    /// How much may be in the tree; of a grant for writing.
+    pub quota: Option<Quota>,
 }
 
 /// Why a token is not accepted.
@@ -81,6 +85,8 @@ struct GrantClaims {
     epoch: i64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     path: Vec<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quota: Option<Quota>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -143,6 +149,7 @@ impl SharedSecret {
             mode: grant.mode,
             epoch: grant.epoch,
             path: grant.path.clone(),
+            quota: grant.quota.clone(),
         })
     }
 
@@ -156,6 +163,7 @@ impl SharedSecret {
             epoch: claims.epoch,
             subject: claims.sub,
             path: claims.path,
+            quota: claims.quota,
         })
     }
 
@@ -216,7 +224,7 @@ fn expiry(life: Duration) -> u64 {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
-    use super::*;
+    use super::{super::Limits, *};
 
     fn secret(fill: u8) -> SharedSecret {
         SharedSecret::new(&[fill; MIN_SECRET_BYTES]).unwrap()
@@ -230,18 +238,29 @@ mod tests {
             epoch: 3,
             subject: "alice".into(),
             path: b"models/\xff".into(),
+            quota: Some(Quota {
+                owner: "user:alice".into(),
+                revision: 7,
+                vfolder: Limits {
+                    bytes: 1 << 40,
+                    files: 0,
+                },
+                ..Quota::default()
+            }),
         }
     }
 
     #[test]
     fn a_grant_comes_back_as_it_was_signed() {
+        let signed = grant();
         let token = secret(1)
-            .sign_grant(&grant(), Duration::from_secs(60))
+            .sign_grant(&signed, Duration::from_secs(60))
             .unwrap();
         let back = secret(1).verify_grant(&token).unwrap();
         assert_eq!(back.mode, GrantMode::ReadOnly);
         assert_eq!((back.epoch, back.volume.as_str()), (3, "local"));
         assert_eq!(back.path, b"models/\xff");
+        assert_eq!(back.quota, signed.quota);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What the gate found, for the handler.
 
 use tonic::{Extensions, Request, Status};
-use vfolder_common::error::Refusal;
+use vfolder_common::{error::Refusal, token::Quota};
 
 use crate::{
     model::{Caller, Warrant},
@@ -16,6 +16,8 @@ pub struct Admitted {
     pub vfolder: Vfolder,
     /// What to check again under the row lock.
     pub warrant: Warrant,
+    /// For the storage-proxy: how much may be in the tree. Of what writes there by being forwarded.
+    pub quota: Option<Quota>,
 }
 
 /// In place of [`Admitted`] for a request with `allow_missing`: there is nothing left to do.

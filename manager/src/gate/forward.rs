@@ -41,6 +41,7 @@ pub async fn forward(
         epoch: vfolder.epoch,
         subject: admitted.warrant.caller.user.clone(),
         path: Vec::new(),
+        quota: admitted.quota.clone(),
     };
     let token = proxy
         .secret()

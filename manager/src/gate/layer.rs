@@ -18,9 +18,9 @@ use vfolder_proto::v1::MountMode;
 use super::{Absent, Admitted, Rule, Rules, Verifier, forward::forward, message, rules::Target};
 use crate::{
     context::Context as Services,
-    model::{Asked, Caller, Warrant},
+    model::{Access, Asked, Caller, Warrant},
     store::{Id, vfolders},
-    vfolder::{list, refuse},
+    vfolder::{list, quota, refuse},
 };
 
 /// The largest message of an RPC that needs no credentials.
@@ -250,9 +250,14 @@ impl Gate {
             tracing::trace!(path = rule.path, status = %row.status, "the status refuses");
             return Err(refuse::status(&mut tx, &row, &warrant, now).await?);
         }
+        let quota = match rule.forwarded && warrant.access == Access::Writable {
+            true => Some(quota::told(&mut tx, &row).await?),
+            false => None,
+        };
         Ok(Finding::Admitted(Box::new(Admitted {
             vfolder: row,
             warrant,
+            quota,
         })))
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     context::Context,
     model::Warrant,
     store::{Id, Tx, Vfolder, vfolders},
-    vfolder::{list, refuse},
+    vfolder::{list, quota, refuse},
 };
 
 /// What somebody wants.
@@ -57,8 +57,16 @@ pub async fn create(
         .await
         .map_err(|error| error.into_refusal(volume))?;
     let mut tx = ctx.store.snapshot("grant.create").await?;
-    let row = admit(&mut tx, warrant, admitted.id).await;
-    let row = tx.abandon(row).await?;
+    let found = async {
+        let row = admit(&mut tx, warrant, admitted.id).await?;
+        let quota = match asked.mode {
+            GrantMode::ReadOnly => None,
+            GrantMode::ReadWrite => Some(quota::told(&mut tx, &row).await?),
+        };
+        Ok::<_, Refusal>((row, quota))
+    };
+    let found = found.await;
+    let (row, quota) = tx.abandon(found).await?;
     let grant = Grant {
         vfolder: row.id.0,
         volume: row.volume,
@@ -66,6 +74,7 @@ pub async fn create(
         epoch: row.epoch,
         subject: warrant.caller.user.clone(),
         path: asked.path.as_bytes().to_vec(),
+        quota,
     };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     // Whole seconds, and not less than was asked for.

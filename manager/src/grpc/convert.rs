@@ -9,7 +9,7 @@ use vfolder_proto::{
 
 use crate::{
     model::{Access, Kind, Owner, Permission, State, Status},
-    store::{Event, Mode, Mount, Operation, Timestamp, operations},
+    store::{Event, Mode, Mount, Operation, OwnerQuota, Timestamp, operations},
     vfolder::{fields, list::Shown},
 };
 
@@ -54,6 +54,21 @@ pub fn vfolder(shown: &Shown) -> v1::VFolder {
             bytes: row.digest_bytes,
             time: Some(time(at)),
         }),
+        max_bytes: Some(row.max_bytes),
+        max_files: Some(row.max_files),
+    }
+}
+
+/// An owner's limits on a volume, without what is used.
+#[must_use]
+pub fn owner_quota(row: &OwnerQuota) -> v1::OwnerQuota {
+    v1::OwnerQuota {
+        volume: row.volume.clone(),
+        owner: Some(owner(&row.owner())),
+        max_bytes: row.max_bytes,
+        max_files: row.max_files,
+        update_time: (row.revision > 0).then(|| time(row.update_time)),
+        usage: None,
     }
 }
 
@@ -179,6 +194,7 @@ pub fn metadata(
             Kind::Verify => v1::OperationKind::Verify,
             Kind::Extract => v1::OperationKind::Extract,
             Kind::Remove => v1::OperationKind::Remove,
+            Kind::Recount => v1::OperationKind::Recount,
         }
         .into(),
         state: match op.state {

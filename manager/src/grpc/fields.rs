@@ -117,6 +117,13 @@ pub fn permission(field: &str, wire: i32, fields: &mut Fields) -> Option<Permiss
     }
 }
 
+/// A limit. 0: unset, none, or wrong.
+pub fn limit(field: &str, wire: Option<i64>, fields: &mut Fields) -> i64 {
+    let limit = wire.unwrap_or_default();
+    fields.check(field, fields::check_limit(limit));
+    limit
+}
+
 /// A vfolder to be made, as `vfolder` of the request describes it. None: something is wrong.
 pub fn new_vfolder(
     wire: Option<&v1::VFolder>,
@@ -139,6 +146,8 @@ pub fn new_vfolder(
     let labels = labels("vfolder.labels", &wire.labels, fields);
     let asked = owner("vfolder.owner", wire.owner.as_ref(), caller, fields);
     let member_permission = permission("vfolder.member_permission", wire.member_permission, fields);
+    let max_bytes = limit("vfolder.max_bytes", wire.max_bytes, fields);
+    let max_files = limit("vfolder.max_files", wire.max_files, fields);
     let volume = fields.check("vfolder.volume", volumes.resolve(&wire.volume))?;
     Some(NewVfolder {
         name: wire.name.clone(),
@@ -147,6 +156,8 @@ pub fn new_vfolder(
         description: wire.description.clone(),
         labels,
         member_permission: member_permission.unwrap_or(Permission::Write),
+        max_bytes,
+        max_files,
     })
 }
 
@@ -170,6 +181,8 @@ pub fn new_clone(
             );
         }
         wire.volume.clone_from(&source.volume);
+        wire.max_bytes.get_or_insert(source.max_bytes);
+        wire.max_files.get_or_insert(source.max_files);
     }
     new_vfolder(wire.as_ref(), caller, volumes, fields)
 }

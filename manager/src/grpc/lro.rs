@@ -121,6 +121,13 @@ fn response(op: &Operation, target: Option<&list::Shown>) -> prost_types::Any {
             matches: op.digest == op.expected_digest,
             may_have_changed: op.may_have_changed,
         }),
+        (Kind::Recount, _) => any(&v1::RecountUsageResult {
+            vfolder_id: op.vfolder_id.to_string(),
+            bytes: op.bytes_done,
+            // The root counts for the walk, and not for a limit.
+            files: (op.files_done - 1).max(0),
+            may_have_changed: op.may_have_changed,
+        }),
     }
 }
 

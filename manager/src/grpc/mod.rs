@@ -10,6 +10,7 @@ pub mod lro;
 pub mod mounts;
 pub mod operations;
 pub mod page;
+pub mod quotas;
 pub mod trees;
 mod vfolder_requests;
 pub mod vfolders;

@@ -29,7 +29,11 @@ pub(super) fn request_key(
     let owner = (new.owner.kind(), new.owner.id());
     let rest = (&new.name, &new.volume, &new.description, &new.labels);
     let arguments = (source, owner, rest, new.member_permission.as_str());
-    RequestKey::new(&caller.user, id, method, &arguments)
+    match (new.max_bytes, new.max_files) {
+        // As an earlier release has remembered it.
+        (0, 0) => RequestKey::new(&caller.user, id, method, &arguments),
+        limits => RequestKey::new(&caller.user, id, method, &(arguments, limits)),
+    }
 }
 
 pub(super) fn filter(asked: &ListVFoldersRequest, wrong: &mut Fields) -> Filter {
@@ -73,12 +77,14 @@ pub(super) fn edit(
     caller: &Caller,
     wrong: &mut Fields,
 ) -> Edit {
-    const ALL: [&str; 5] = [
+    const ALL: [&str; 7] = [
         "name",
         "description",
         "labels",
         "owner",
         "member_permission",
+        "max_bytes",
+        "max_files",
     ];
     let mut paths: Vec<&str> = Vec::new();
     for path in mask.iter().flat_map(|m| &m.paths) {
@@ -122,6 +128,12 @@ pub(super) fn edit(
         if wire.member_permission == 0 {
             wrong.wrong(field, "is required by update_mask");
         }
+    }
+    if has("max_bytes") {
+        edit.max_bytes = Some(fields::limit("vfolder.max_bytes", wire.max_bytes, wrong));
+    }
+    if has("max_files") {
+        edit.max_files = Some(fields::limit("vfolder.max_files", wire.max_files, wrong));
     }
     edit
 }

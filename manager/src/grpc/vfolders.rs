@@ -10,9 +10,9 @@ use vfolder_proto::{
     v1::{
         AllowedAccess, CloneVFolderRequest, CreateVFolderRequest, DeleteVFolderRequest,
         ExplainRequest, ExplainResponse, GetVFolderRequest, ListEventsRequest, ListEventsResponse,
-        ListVFoldersRequest, ListVFoldersResponse, PurgeVFolderRequest, ResetStatusRequest,
-        ResetStatusResponse, RestoreVFolderRequest, UpdateVFolderRequest, VFolder,
-        VFolderServiceWatchRequest, VFolderServiceWatchResponse, VFolderStatus,
+        ListVFoldersRequest, ListVFoldersResponse, PurgeVFolderRequest, RecountUsageRequest,
+        ResetStatusRequest, ResetStatusResponse, RestoreVFolderRequest, UpdateVFolderRequest,
+        VFolder, VFolderServiceWatchRequest, VFolderServiceWatchResponse, VFolderStatus,
         VerifyVFolderRequest, WatchVFoldersRequest, WatchVFoldersResponse,
         v_folder_service_server::VFolderService,
     },
@@ -230,6 +230,14 @@ impl VFolderService for Vfolders {
         let (ctx, vfolder) = (&self.ctx, &gate.vfolder);
         let volume = &vfolder.volume;
         let op = vfolder::verify::verify(ctx, &gate.warrant, vfolder.id, volume, expected).await?;
+        self.operation(&gate.warrant.caller, &op).await
+    }
+
+    async fn recount_usage(&self, request: Request<RecountUsageRequest>) -> Answer<Lro> {
+        let gate = admitted(&request)?;
+        let (ctx, vfolder) = (&self.ctx, &gate.vfolder);
+        let volume = &vfolder.volume;
+        let op = vfolder::recount::recount(ctx, &gate.warrant, vfolder.id, volume).await?;
         self.operation(&gate.warrant.caller, &op).await
     }
 

@@ -17,6 +17,8 @@ text_enum! {
         Extract = "EXTRACT",
         /// Removes what is in a tree.
         Remove = "REMOVE",
+        /// Counts a tree.
+        Recount = "RECOUNT",
     }
 }
 
@@ -29,7 +31,7 @@ impl Kind {
             Self::Create | Self::Clone => Some(Status::Creating),
             Self::Purge => Some(Status::Deleting),
             Self::Extract | Self::Remove => Some(Status::Performing),
-            Self::Verify => None,
+            Self::Verify | Self::Recount => None,
         }
     }
 
@@ -67,7 +69,7 @@ impl Lane {
     pub const fn kinds(self) -> &'static [Kind] {
         match self {
             Self::Quick => &[Kind::Create],
-            Self::Copy => &[Kind::Clone, Kind::Verify, Kind::Extract],
+            Self::Copy => &[Kind::Clone, Kind::Verify, Kind::Extract, Kind::Recount],
             Self::Destroy => &[Kind::Purge, Kind::Remove],
         }
     }
@@ -79,7 +81,7 @@ impl Kind {
     pub const fn lane(self) -> Lane {
         match self {
             Self::Create => Lane::Quick,
-            Self::Clone | Self::Verify | Self::Extract => Lane::Copy,
+            Self::Clone | Self::Verify | Self::Extract | Self::Recount => Lane::Copy,
             Self::Purge | Self::Remove => Lane::Destroy,
         }
     }

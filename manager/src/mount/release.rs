@@ -50,6 +50,7 @@ async fn in_transaction(
         ));
     }
     mounts::remove(tx, id).await?;
+    locked.note_mount_gone(mount.mode);
     locked.backing = vfolders::backing(tx, vfolder, locked.now).await?;
     let cause = Cause {
         action: "Unmount",

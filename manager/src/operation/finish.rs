@@ -60,7 +60,7 @@ async fn in_transaction(
     let now = tx.now().await?;
     let mut ending = ending.clone();
     match (op.kind, locked.get_mut(&op.vfolder_id), &mut ending.receipt) {
-        (Kind::Verify, Some(read), Some(receipt)) => {
+        (Kind::Verify | Kind::Recount, Some(read), Some(receipt)) => {
             receipt.may_have_changed |= was_open_to_writers(tx, read, op).await?;
         }
         (Kind::Clone, Some(made), Some(receipt)) => note(&mut made.row, receipt, progress, now),
@@ -146,7 +146,7 @@ async fn settle_target(
             (Transition::PerformEnd, settle::settle(&vfolder.backing))
         }
         // It has only read.
-        (Kind::Verify, _) => return Ok(()),
+        (Kind::Verify | Kind::Recount, _) => return Ok(()),
     };
     let now = vfolder.now;
     vfolder

@@ -6,7 +6,10 @@ use std::{
 };
 
 use tokio::time;
-use vfolder_common::error::{Reason, Refusal};
+use vfolder_common::{
+    error::{Reason, Refusal},
+    token::Quota,
+};
 
 use super::{cancel::cancelled, finish::finish, get, rate::Rate};
 use crate::{
@@ -16,7 +19,9 @@ use crate::{
     store::{
         Change, Operation, Progress, StoreError, Timestamp,
         lease::{self, Ending, Lease, Retry},
+        vfolders,
     },
+    vfolder::quota,
 };
 
 /// The shortest pause after a failed attempt; it doubles with each.
@@ -142,7 +147,9 @@ async fn drive(
         }
     }
     let mut hub = ctx.store.hub().listen();
-    let Some(started) = while_renewing(ctx, op, held, *progress, proxy.run_task(op)).await? else {
+    let quota = quota_of(ctx, op).await?;
+    let run = proxy.run_task(op, quota.as_ref());
+    let Some(started) = while_renewing(ctx, op, held, *progress, run).await? else {
         return Ok(Ended::LeaseLost);
     };
     let mut task = match started {
@@ -194,6 +201,15 @@ async fn drive(
             }
         }
     }
+}
+
+/// How much may be in the vfolder that the operation makes or works in, as of now.
+async fn quota_of(ctx: &Context, op: &Operation) -> Result<Option<Quota>, Refusal> {
+    let mut tx = ctx.store.read("operation.quota").await?;
+    Ok(match vfolders::get(&mut tx, op.vfolder_id).await? {
+        Some(row) => Some(quota::told(&mut tx, &row).await?),
+        None => None,
+    })
 }
 
 /// Waits for a call that may take longer than the lease. None: the lease was lost meanwhile.

@@ -7,13 +7,15 @@ use tonic::Streaming;
 use vfolder_common::{
     error::Reason,
     fault::{Side, beside},
+    token::{Limits, Quota},
 };
 use vfolder_proto::storage::{
     CancelTaskRequest, CloneTree, CreateTree, ExtractArchive, FenceTreeRequest, ForgetTaskRequest,
-    GetTreeUsageRequest, GetTreeUsageResponse, GetVolumeRequest, GetVolumeResponse,
-    ListVolumeContentsRequest, ListVolumeContentsResponse, PurgeTree, RemoveTree, RunTaskRequest,
-    RunTaskResponse, StatTreeRequest, StorageArchiveFormat, StorageExistingFiles, StorageVolume,
-    VerifyTree, run_task_request::Task, run_task_response::News,
+    GetOwnerUsageRequest, GetOwnerUsageResponse, GetTreeUsageRequest, GetTreeUsageResponse,
+    GetVolumeRequest, GetVolumeResponse, ListVolumeContentsRequest, ListVolumeContentsResponse,
+    PurgeTree, RecountTree, RemoveTree, RunTaskRequest, RunTaskResponse, SetQuotasRequest,
+    StatTreeRequest, StorageArchiveFormat, StorageExistingFiles, StorageVolume, TreeLimits,
+    TreeQuota, VFolderQuota, VerifyTree, run_task_request::Task, run_task_response::News,
 };
 
 use super::{Proxy, ProxyError, proxy::CALL_TIMEOUT};
@@ -56,6 +58,15 @@ pub struct Fence<'a> {
     pub epoch: i64,
     /// Readers too, or only writers.
     pub readers: bool,
+}
+
+/// How much may be in a tree.
+#[derive(Clone, Debug)]
+pub struct QuotaOf {
+    /// Whose tree.
+    pub vfolder: Id,
+    /// So much.
+    pub quota: Quota,
 }
 
 /// Why a task ended without its result. Nothing of it is visible.
@@ -121,8 +132,12 @@ impl Proxy {
         })
     }
 
-    /// Starts an operation's task, or attaches to it.
-    pub async fn run_task(&self, operation: &Operation) -> Result<TaskStream<'_>, ProxyError> {
+    /// Starts an operation's task, or attaches to it. `quota` is that of the vfolder that it makes or works in.
+    pub async fn run_task(
+        &self,
+        operation: &Operation,
+        quota: Option<&Quota>,
+    ) -> Result<TaskStream<'_>, ProxyError> {
         let vfolder_id = operation.vfolder_id.to_string();
         let task = match operation.kind {
             Kind::Create => Task::CreateTree(CreateTree { vfolder_id }),
@@ -138,12 +153,14 @@ impl Proxy {
             Kind::Purge => Task::PurgeTree(PurgeTree { vfolder_id }),
             Kind::Verify => Task::VerifyTree(VerifyTree { vfolder_id }),
             Kind::Extract | Kind::Remove => inside(operation, vfolder_id),
+            Kind::Recount => Task::RecountTree(RecountTree { vfolder_id }),
         };
         let request = RunTaskRequest {
             operation_id: operation.id.to_string(),
             volume: operation.volume.clone(),
             epoch: operation.epoch,
             task: Some(task),
+            quota: quota.map(quota_to_wire),
         };
         self.fault("call.run_task", Side::Before)?;
         let stream = self
@@ -212,6 +229,45 @@ impl Proxy {
             .await
             .map_err(|s| self.failed(s))?;
         self.fault("call.fence_tree", Side::After)
+    }
+
+    /// Says how much may be in trees.
+    pub async fn set_quotas(&self, volume: &str, told: &[QuotaOf]) -> Result<(), ProxyError> {
+        let request = SetQuotasRequest {
+            volume: volume.to_owned(),
+            vfolders: told
+                .iter()
+                .map(|told| VFolderQuota {
+                    vfolder_id: told.vfolder.to_string(),
+                    quota: Some(quota_to_wire(&told.quota)),
+                })
+                .collect(),
+        };
+        self.client()
+            .await?
+            .set_quotas(self.request(request, Some(CALL_TIMEOUT))?)
+            .await
+            .map_err(|s| self.failed(s))
+            .map(|_| ())
+    }
+
+    /// What an owner's vfolders on a volume hold.
+    pub async fn owner_usage(
+        &self,
+        volume: &str,
+        owner: &str,
+    ) -> Result<GetOwnerUsageResponse, ProxyError> {
+        let request = GetOwnerUsageRequest {
+            volume: volume.to_owned(),
+            owner: owner.to_owned(),
+        };
+        let answer = self
+            .client()
+            .await?
+            .get_owner_usage(self.request(request, Some(CALL_TIMEOUT))?)
+            .await
+            .map_err(|s| self.failed(s))?;
+        Ok(answer.into_inner())
     }
 
     /// Reads a volume's state.
@@ -330,6 +386,18 @@ fn inside(operation: &Operation, vfolder_id: String) -> Task {
             missing_ok: work.missing_ok,
         }),
         None => Task::RemoveTree(RemoveTree::default()),
+    }
+}
+
+fn quota_to_wire(quota: &Quota) -> TreeQuota {
+    let limits = |Limits { bytes, files }| Some(TreeLimits { bytes, files });
+    TreeQuota {
+        owner: quota.owner.clone(),
+        revision: quota.revision,
+        vfolder: limits(quota.vfolder),
+        mounted: quota.mounted,
+        owner_revision: quota.owner_revision,
+        all: limits(quota.all),
     }
 }
 

@@ -31,6 +31,9 @@ diesel::table! {
         digest_files -> BigInt,
         digest_bytes -> BigInt,
         digest_time -> Nullable<TimestampColumn>,
+        max_bytes -> BigInt,
+        max_files -> BigInt,
+        mounted_revision -> BigInt,
     }
 }
 
@@ -134,6 +137,21 @@ diesel::table! {
         pause_reason -> Text,
         pause_actor -> Text,
         pause_time -> Nullable<TimestampColumn>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use super::TimestampColumn;
+
+    owner_quotas (volume, owner_kind, owner_id) {
+        volume -> Text,
+        owner_kind -> Text,
+        owner_id -> Text,
+        max_bytes -> BigInt,
+        max_files -> BigInt,
+        revision -> BigInt,
+        update_time -> TimestampColumn,
     }
 }
 

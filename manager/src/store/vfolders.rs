@@ -44,6 +44,9 @@ pub struct Vfolder {
     pub digest_files: i64,
     pub digest_bytes: i64,
     pub digest_time: Option<Timestamp>,
+    pub max_bytes: i64,
+    pub max_files: i64,
+    pub mounted_revision: i64,
 }
 
 impl Vfolder {

@@ -6,6 +6,7 @@ use vfolder_proto::storage::{CloneEstimate, GetTreeUsageResponse, StorageVolume}
 use super::{
     Cause, Locked, NewVfolder,
     create::{self, Begun},
+    quota,
     replay::{self, RequestKey},
 };
 use crate::{
@@ -23,6 +24,8 @@ pub struct Estimate {
     pub available: u64,
     /// Inodes free on the volume; none where there is no such limit.
     pub available_files: Option<u64>,
+    /// The limits that it would count for admit it.
+    pub within_quota: bool,
 }
 
 impl Estimate {
@@ -33,6 +36,7 @@ impl Estimate {
             usage,
             available: state.available_bytes,
             available_files: (state.total_inodes > 0).then_some(state.available_inodes),
+            within_quota: true,
         }
     }
 
@@ -44,7 +48,8 @@ impl Estimate {
             inodes: self.usage.entries,
             ..CloneEstimate::default()
         });
-        needed.disk_bytes <= self.available
+        self.within_quota
+            && needed.disk_bytes <= self.available
             && self
                 .available_files
                 .is_none_or(|files| needed.inodes <= files)
@@ -79,14 +84,20 @@ pub async fn clone(
     let state = ctx.volumes.writable(&volume).await?;
     let mut tx = ctx.store.begin("vfolder.clone").await?;
     let done = in_transaction(ctx, &mut tx, warrant, source, new, receipt, key.as_ref()).await;
-    let op = match tx.finish_or_abandon(dry, done).await? {
-        Begun::Now(_, op) if dry => op,
+    let (made, op) = match tx.finish_or_abandon(dry, done).await? {
+        Begun::Now(row, op) if dry => (row, op),
         Begun::Now(_, op) => return Ok(Cloned::Begun(op)),
         Begun::Before(id) => {
             return Ok(Cloned::Begun(Box::new(replay::begun(ctx, id).await?)));
         }
     };
-    let estimate = estimate(ctx, &volume, source, &state).await?;
+    let mut estimate = estimate(ctx, &volume, source, &state).await?;
+    // The root counts for the walk, and not for a limit.
+    let (bytes, files) = (
+        estimate.usage.bytes,
+        estimate.usage.entries.saturating_sub(1),
+    );
+    estimate.within_quota = quota::admits(ctx, &made, bytes, files).await?;
     Ok(Cloned::Checked(op, estimate))
 }
 

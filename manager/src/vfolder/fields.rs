@@ -30,6 +30,10 @@ pub struct NewVfolder {
     pub labels: BTreeMap<String, String>,
     /// What a project's members may do.
     pub member_permission: Permission,
+    /// Bytes in it at most. 0: no limit.
+    pub max_bytes: i64,
+    /// Entries in it at most. 0: no limit.
+    pub max_files: i64,
 }
 
 impl NewVfolder {
@@ -59,6 +63,9 @@ impl NewVfolder {
             digest_files: 0,
             digest_bytes: 0,
             digest_time: None,
+            max_bytes: self.max_bytes,
+            max_files: self.max_files,
+            mounted_revision: 0,
         }
     }
 }
@@ -79,6 +86,15 @@ pub fn check_digest(digest: &str) -> Result<(), String> {
         "must be \"blake3-tree-v1:\" and 64 lower-case hexadecimal digits, as a receipt has it"
             .into(),
     )
+}
+
+/// Checks a limit on bytes or files.
+pub fn check_limit(limit: i64) -> Result<(), String> {
+    if limit < 0 {
+        Err("must not be negative; 0 is no limit".into())
+    } else {
+        Ok(())
+    }
 }
 
 /// Labels as they are stored.

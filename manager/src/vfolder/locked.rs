@@ -5,7 +5,7 @@ use vfolder_common::error::{Reason, Refusal};
 use super::{Cause, refuse};
 use crate::{
     model::{Backing, Status, Transition, Warrant, settle},
-    store::{Id, Timestamp, Tx, Vfolder, mounts, vfolders},
+    store::{Id, Mode, Timestamp, Tx, Vfolder, mounts, vfolders},
 };
 
 /// A vfolder that nobody else can change until the transaction ends, and what backs its status now.
@@ -43,6 +43,7 @@ impl Locked {
         let count = expired.len();
         for (i, mount) in expired.into_iter().enumerate() {
             mounts::remove(tx, mount.id).await?;
+            locked.note_mount_gone(mount.mode);
             let cause = Cause {
                 action: "mount expiry",
                 actor: "system".into(),
@@ -114,6 +115,13 @@ impl Locked {
             row.epoch += 1;
         })
         .await
+    }
+
+    /// Notes, for the next change of the row, that a session no longer writes past the storage-proxy: it has to count again.
+    pub fn note_mount_gone(&mut self, mode: Mode) {
+        if mode == Mode::ReadWrite {
+            self.row.mounted_revision = self.row.revision + 1;
+        }
     }
 
     /// Moves the status to what backs it once a mount is gone.

@@ -16,6 +16,8 @@ pub mod list;
 pub mod locked;
 pub mod perform;
 pub mod purge;
+pub mod quota;
+pub mod recount;
 pub mod refuse;
 pub mod replay;
 pub mod reset;

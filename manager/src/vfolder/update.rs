@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use vfolder_common::error::Refusal;
 
-use super::{Cause, Locked, create, fields};
+use super::{Cause, Locked, create, fields, quota};
 use crate::{
     context::Context,
     model::{Owner, Permission, Transition, Warrant},
@@ -24,6 +24,10 @@ pub struct Edit {
     pub owner: Option<Owner>,
     /// A new permission for members.
     pub member_permission: Option<Permission>,
+    /// A new limit on bytes; 0: none.
+    pub max_bytes: Option<i64>,
+    /// A new limit on entries; 0: none.
+    pub max_files: Option<i64>,
 }
 
 impl Edit {
@@ -43,6 +47,13 @@ impl Edit {
         if let Some(permission) = self.member_permission {
             row.member_permission = permission;
         }
+        row.max_bytes = self.max_bytes.unwrap_or(row.max_bytes);
+        row.max_files = self.max_files.unwrap_or(row.max_files);
+    }
+
+    /// Whether the storage-proxy has to hear of it.
+    fn is_about_quotas(&self) -> bool {
+        self.owner.is_some() || self.max_bytes.is_some() || self.max_files.is_some()
     }
 
     fn describe(&self, row: &Vfolder) -> String {
@@ -72,6 +83,15 @@ impl Edit {
                 row.member_permission
             ));
         }
+        let limits = [
+            ("max_bytes", row.max_bytes, self.max_bytes),
+            ("max_files", row.max_files, self.max_files),
+        ];
+        for (what, old, new) in limits {
+            if let Some(new) = new {
+                parts.push(format!("{what} {old} → {new}"));
+            }
+        }
         parts.join(", ")
     }
 }
@@ -86,8 +106,13 @@ pub async fn update(
     dry: bool,
 ) -> Result<Vfolder, Refusal> {
     let mut tx = ctx.store.begin("vfolder.update").await?;
+    let tell = !dry && edit.is_about_quotas();
     let done = in_transaction(ctx, &mut tx, warrant, id, etag, edit).await;
-    tx.finish_or_abandon(dry, done).await
+    let row = tx.finish_or_abandon(dry, done).await?;
+    if tell {
+        quota::tell(ctx, &row).await;
+    }
+    Ok(row)
 }
 
 async fn in_transaction(

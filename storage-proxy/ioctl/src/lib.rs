@@ -9,3 +9,4 @@
 
 pub mod btrfs;
 pub mod clone_range;
+pub mod qgroup;

@@ -1,18 +1,98 @@
 //! Quotas: how much each vfolder, and each owner on a volume, has and may have.
 //!
-//! Whoever is about to add to a tree reserves first ([`Accounts::reserve`]), grows the reservation where more comes than
-//! was known, and says at its end what has become of it: settled, or given back by dropping it.
+//! The manager keeps limits and brings them along with whatever lets somebody write ([`Accounts::learn`]); here it is
+//! counted. Whoever is about to add to a tree reserves first ([`Accounts::reserve`]), grows the reservation where more
+//! comes than was known, and says at its end what has become of it: settled, or given back by dropping it.
+//!
+//! Figures are kept in memory (`book`) and survive on the volume, one small file per vfolder that has ever had a limit
+//! (`volume::AccountNote`). It says that it is clean only while nobody writes: before the first one comes in, it is marked,
+//! and after a crash what is marked is counted anew before it decides anything. So nothing is written per file, and no
+//! figure is believed that may be wrong. A vfolder without any limit, its own or its owner's, costs nothing and is not
+//! counted.
 
-use uuid::Uuid;
-use vfolder_common::error::Refusal;
+mod accounts;
+mod book;
+mod exceeded;
+mod presence;
+mod reservation;
+mod rest;
 
-/// Bytes of file data, and directory entries.
+use std::fmt;
+
+pub(crate) use accounts::of_tree;
+pub use accounts::{Accounts, Count};
+pub use book::OwnerUse;
+pub use exceeded::Exceeded;
+pub use presence::Presence;
+pub use reservation::Reservation;
+pub use rest::IDLE;
+
+use crate::{tree::Usage, volume::Figures};
+
+/// Bytes of file data, each hard-linked file once, and directory entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
     /// Bytes.
     pub bytes: u64,
-    /// Entries.
+    /// Entries, the root not counted.
     pub files: u64,
+}
+
+impl Amount {
+    /// Both added; what would overflow stays at the most there can be.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(other.bytes),
+            files: self.files.saturating_add(other.files),
+        }
+    }
+
+    /// What is more here than there.
+    #[must_use]
+    pub const fn beyond(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_sub(other.bytes),
+            files: self.files.saturating_sub(other.files),
+        }
+    }
+
+    /// After a change; nothing if that were less than nothing.
+    #[must_use]
+    pub fn changed(self, change: Change) -> Option<Self> {
+        Some(Self {
+            bytes: self.bytes.checked_add_signed(change.bytes)?,
+            files: self.files.checked_add_signed(change.files)?,
+        })
+    }
+}
+
+impl From<Usage> for Amount {
+    /// The root counts for the walk, and not for a limit.
+    fn from(usage: Usage) -> Self {
+        Self {
+            bytes: usage.bytes,
+            files: usage.entries.saturating_sub(1),
+        }
+    }
+}
+
+impl From<Figures> for Amount {
+    fn from(Figures { bytes, files }: Figures) -> Self {
+        Self { bytes, files }
+    }
+}
+
+impl From<Amount> for Figures {
+    fn from(Amount { bytes, files }: Amount) -> Self {
+        Self { bytes, files }
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes and {} entries", self.bytes, self.files)
+    }
 }
 
 /// What has become more, or less.
@@ -24,43 +104,12 @@ pub struct Change {
     pub files: i64,
 }
 
-/// The accounts of one volume.
-#[derive(Debug, Default)]
-pub struct Accounts {}
-
-impl Accounts {
-    /// Sets aside what somebody is about to add to the tree of `vfolder`.
-    ///
-    /// # Errors
-    /// QUOTA_EXCEEDED, which names the limit, what is used, and what was asked for.
-    pub fn reserve(&self, vfolder: Uuid, asked: Amount) -> Result<Reservation, Refusal> {
-        let _ = (vfolder, asked);
-        Ok(Reservation {})
-    }
-
-    /// Notes what has changed in the tree of `vfolder` without a reservation: what was removed, most often.
-    pub fn changed(&self, vfolder: Uuid, change: Change) {
-        let _ = (vfolder, change);
-    }
-}
-
-/// What is set aside. Dropped, it is given back.
-#[derive(Debug)]
-#[must_use = "dropping it gives back what was reserved"]
-pub struct Reservation {}
-
-impl Reservation {
-    /// Sets more aside.
-    ///
-    /// # Errors
-    /// As [`Accounts::reserve`]; what was reserved before stays.
-    pub fn grow(&mut self, more: Amount) -> Result<(), Refusal> {
-        let _ = more;
-        Ok(())
-    }
-
-    /// It is in the tree now: this is what has changed.
-    pub fn settle(self, change: Change) {
-        let _ = change;
+impl From<Amount> for Change {
+    /// All of it more.
+    fn from(amount: Amount) -> Self {
+        Self {
+            bytes: i64::try_from(amount.bytes).unwrap_or(i64::MAX),
+            files: i64::try_from(amount.files).unwrap_or(i64::MAX),
+        }
     }
 }

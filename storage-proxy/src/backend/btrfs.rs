@@ -20,12 +20,15 @@ use rustix::{
     io::Errno,
 };
 use uuid::Uuid;
-use vfolder_ioctl::btrfs::{
-    create_subvolume, destroy_subvolume, has_nested_subvolumes, is_subvolume, make_writable,
-    snapshot,
+use vfolder_ioctl::{
+    btrfs::{
+        create_subvolume, destroy_subvolume, has_nested_subvolumes, is_subvolume, make_writable,
+        snapshot,
+    },
+    qgroup,
 };
 
-use super::{Backend, Capabilities, Cloned, Method, Plain};
+use super::{Backend, Capabilities, Cloned, Method, Plain, Quota, QuotaError, QuotaUse};
 use crate::{
     faults::at,
     tree::{
@@ -41,6 +44,8 @@ const PROBE: [&CStr; 2] = [c".subvolume-probe-1", c".subvolume-probe-2"];
 #[derive(Debug)]
 pub(super) struct Btrfs {
     plain: Plain,
+    /// Somebody has enabled quotas on the filesystem.
+    quota: bool,
     refused_snapshot: AtomicBool,
     refused_destruction: AtomicBool,
 }
@@ -48,12 +53,13 @@ pub(super) struct Btrfs {
 impl Btrfs {
     /// Nothing if subvolumes and snapshots can't be made here (in a container, perhaps).
     pub fn probe(staging: BorrowedFd<'_>, plain: Plain) -> Option<Self> {
-        let btrfs = Self {
+        let mut btrfs = Self {
             plain,
+            quota: false,
             refused_snapshot: AtomicBool::default(),
             refused_destruction: AtomicBool::default(),
         };
-        let clear = || {
+        let clear = |btrfs: &Self| {
             for name in PROBE {
                 if let Err(error) = btrfs.remove(staging, name, &Control::default()) {
                     tracing::warn!(%error, "can't remove what the snapshots were tried with");
@@ -61,14 +67,18 @@ impl Btrfs {
             }
         };
         // Left by a crash.
-        clear();
+        clear(&btrfs);
         let [first, second] = PROBE;
         let tried = create_subvolume(staging, first)
             .and_then(|()| open_directory(staging, first))
-            .and_then(|made| snapshot(made.as_fd(), staging, second));
-        clear();
+            .and_then(|made| snapshot(made.as_fd(), staging, second).map(|()| made));
+        // Where quotas are off, there is nothing to limit (ENOTCONN).
+        btrfs.quota = tried
+            .as_ref()
+            .is_ok_and(|made| qgroup::limit(made, Some(1 << 30)).is_ok());
+        clear(&btrfs);
         match tried {
-            Ok(()) => Some(btrfs),
+            Ok(_) => Some(btrfs),
             Err(errno) => {
                 tracing::warn!(
                     %errno,
@@ -214,6 +224,7 @@ impl Backend for Btrfs {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             method: Method::Snapshot,
+            quota: self.quota,
             ..self.plain.capabilities()
         }
     }
@@ -277,6 +288,28 @@ impl Backend for Btrfs {
         control: &Control,
     ) -> Result<Usage, TreeError> {
         self.plain.usage(root, workers, control)
+    }
+
+    /// Of bytes only: qgroups count no entries.
+    fn set_quota(&self, tree: BorrowedFd<'_>, quota: Quota) -> Result<(), QuotaError> {
+        if !self.quota || is_subvolume(tree) != Ok(true) {
+            return Err(QuotaError::NotSupported);
+        }
+        qgroup::limit(tree, quota.bytes)
+            .map_err(|errno| QuotaError::System("BTRFS_IOC_QGROUP_LIMIT", errno))
+    }
+
+    fn quota_use(&self, tree: BorrowedFd<'_>) -> Result<QuotaUse, QuotaError> {
+        if !self.quota || is_subvolume(tree) != Ok(true) {
+            return Err(QuotaError::NotSupported);
+        }
+        let referenced = qgroup::referenced(tree);
+        let bytes =
+            referenced.map_err(|errno| QuotaError::System("BTRFS_IOC_TREE_SEARCH", errno))?;
+        Ok(QuotaUse {
+            bytes,
+            entries: None,
+        })
     }
 
     fn make_movable(&self, tree: BorrowedFd<'_>) -> Result<bool, Errno> {

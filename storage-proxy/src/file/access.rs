@@ -1,6 +1,6 @@
 //! Who may come into a tree, and coming in.
 
-use std::sync::Arc;
+use std::{os::fd::AsFd as _, sync::Arc};
 
 use uuid::Uuid;
 use vfolder_common::{
@@ -119,6 +119,12 @@ impl Files {
         let fences = self.tasks.fences(&grant.volume).map_err(by_tasks)?;
         let accounts = self.tasks.accounts(&grant.volume).map_err(by_tasks)?;
         let name = grant.volume.clone();
+        if let Some(quota) = &grant.quota {
+            accounts.learn(grant.vfolder, quota);
+        }
+        if stay == Stay::Writing {
+            self.count_first(&accounts, &name, grant.vfolder).await?;
+        }
         let done = self.tasks.serve(&name, move |volume| {
             let by_volume = |error| refuse::by_volume(&error);
             let volume = volume.get().map_err(by_volume)?;
@@ -136,10 +142,35 @@ impl Files {
             match work(&visit) {
                 Ok(done) => Ok((done, guard)),
                 Err(_) if guard.is_cut() => Err(cut_off(grant.vfolder)),
-                Err(refusal) => Err(refusal),
+                Err(refusal) => {
+                    Err(accounts.explain(&volume, tree.as_fd(), grant.vfolder, refusal))
+                }
             }
         });
         done.await.map_err(by_tasks)?
+    }
+
+    /// Where the tree has to be counted before anything may be added, one request does, and the others wait without holding
+    /// a thread.
+    async fn count_first(
+        &self,
+        accounts: &Arc<Accounts>,
+        volume: &str,
+        vfolder: Uuid,
+    ) -> Result<(), Refusal> {
+        let Some(turn) = accounts.turn(vfolder) else {
+            return Ok(());
+        };
+        let _turn = turn.lock_owned().await;
+        let accounts = Arc::clone(accounts);
+        let counted = self.tasks.serve(volume, move |volume| {
+            let volume = volume.get()?;
+            accounts.make_ready(&volume, vfolder, &Control::default())
+        });
+        let counted = counted
+            .await
+            .map_err(|refused| refuse::by_tasks(&refused))?;
+        counted.map_err(|error| refuse::by_volume(&error))
     }
 }
 

@@ -76,6 +76,7 @@ mod tests {
             epoch: 3,
             subject: "alice".into(),
             path: b"a/\xff".to_vec(),
+            quota: None,
         }
     }
 

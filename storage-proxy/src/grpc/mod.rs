@@ -8,6 +8,7 @@ mod file;
 mod inside;
 mod page_token;
 mod path;
+mod quota;
 mod reflection;
 mod storage;
 mod stream;

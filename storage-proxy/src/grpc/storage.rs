@@ -12,14 +12,15 @@ use vfolder_common::{
 };
 use vfolder_proto::storage::{
     CancelTaskRequest, CancelTaskResponse, CloneEstimate, FenceTreeRequest, FenceTreeResponse,
-    ForgetTaskRequest, ForgetTaskResponse, GetTreeUsageRequest, GetTreeUsageResponse,
-    GetVolumeRequest, GetVolumeResponse, HandshakeRequest, HandshakeResponse,
-    ListVolumeContentsRequest, ListVolumeContentsResponse, RunTaskRequest, RunTaskResponse,
-    StatTreeRequest, StatTreeResponse, StorageVolume, run_task_request::Task,
+    ForgetTaskRequest, ForgetTaskResponse, GetOwnerUsageRequest, GetOwnerUsageResponse,
+    GetTreeUsageRequest, GetTreeUsageResponse, GetVolumeRequest, GetVolumeResponse,
+    HandshakeRequest, HandshakeResponse, ListVolumeContentsRequest, ListVolumeContentsResponse,
+    RunTaskRequest, RunTaskResponse, SetQuotasRequest, SetQuotasResponse, StatTreeRequest,
+    StatTreeResponse, StorageVolume, run_task_request::Task,
     storage_service_server::StorageService,
 };
 
-use super::{inside, stream, volume};
+use super::{inside, quota, stream, volume};
 use crate::{
     refuse,
     task::{TaskSpec, Tasks, Work},
@@ -147,7 +148,12 @@ impl StorageService for Storage {
         &self,
         request: Request<RunTaskRequest>,
     ) -> Result<Response<Self::RunTaskStream>, Status> {
-        let (operation, spec) = read_task(request.into_inner())?;
+        let mut request = request.into_inner();
+        let quota = request.quota.take().map(quota::read);
+        let (operation, spec) = read_task(request)?;
+        if let (Some(quota), Ok(accounts)) = (quota, self.tasks.accounts(&spec.volume)) {
+            accounts.learn(spec.work.vfolder(), &quota);
+        }
         let task = self
             .tasks
             .run(operation, spec)
@@ -213,6 +219,48 @@ impl StorageService for Storage {
         let fenced = self.tasks.fence(&request.volume, vfolder, fence).await;
         fenced.map_err(|refused| refuse::by_tasks(&refused))?;
         Ok(Response::new(FenceTreeResponse {}))
+    }
+
+    async fn set_quotas(
+        &self,
+        request: Request<SetQuotasRequest>,
+    ) -> Result<Response<SetQuotasResponse>, Status> {
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let told: Vec<_> = request
+            .vfolders
+            .into_iter()
+            .map(|told| {
+                let vfolder = read_id(&mut fields, "vfolders.vfolder_id", &told.vfolder_id);
+                (vfolder, quota::read(told.quota.unwrap_or_default()))
+            })
+            .collect();
+        fields.finish()?;
+        let accounts = self
+            .tasks
+            .accounts(&request.volume)
+            .map_err(|refused| refuse::by_tasks(&refused))?;
+        let kept = self.blocking(&request.volume, move |volume| {
+            quota::keep(&accounts, volume, &told).map_err(|error| refuse::by_volume(&error))
+        });
+        kept.await?;
+        Ok(Response::new(SetQuotasResponse {}))
+    }
+
+    async fn get_owner_usage(
+        &self,
+        request: Request<GetOwnerUsageRequest>,
+    ) -> Result<Response<GetOwnerUsageResponse>, Status> {
+        let GetOwnerUsageRequest { volume, owner } = request.into_inner();
+        let accounts = self
+            .tasks
+            .accounts(&volume)
+            .map_err(|refused| refuse::by_tasks(&refused))?;
+        let found = self.blocking(&volume, move |volume| {
+            let found = accounts.owner_use(volume, &owner);
+            found.map_err(|error| refuse::by_volume(&error))
+        });
+        Ok(Response::new(quota::answer(found.await?)))
     }
 
     async fn get_tree_usage(
@@ -341,6 +389,10 @@ fn read_task(request: RunTaskRequest) -> Result<(Uuid, TaskSpec), Refusal> {
         Some(Task::PurgeTree(task)) => {
             let vfolder = read_id(&mut fields, "purge_tree.vfolder_id", &task.vfolder_id);
             Some(Work::Purge { vfolder })
+        }
+        Some(Task::RecountTree(task)) => {
+            let vfolder = read_id(&mut fields, "recount_tree.vfolder_id", &task.vfolder_id);
+            Some(Work::Recount { vfolder })
         }
         Some(Task::VerifyTree(task)) => {
             let vfolder = read_id(&mut fields, "verify_tree.vfolder_id", &task.vfolder_id);

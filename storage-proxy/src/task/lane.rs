@@ -1,6 +1,6 @@
 //! What each volume has for itself, so that one that hangs doesn't hold up the others: threads, turns and locks.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Mutex, OwnedSemaphorePermit, Semaphore},
@@ -12,7 +12,7 @@ use super::{
     Fences, Refused, activity::Activity, rates::Rates, reclaim::Reclaimer, verdicts::Verdicts,
 };
 use crate::{
-    account::Accounts,
+    account::{Accounts, IDLE},
     volume::{OpenVolume, Volume, VolumeError},
 };
 
@@ -33,7 +33,7 @@ pub struct VolumeConfig {
 }
 
 /// What must be remembered of a volume's trees and tasks, and is on the volume as soon as that is possible.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Ledger {
     pub fences: Arc<Fences>,
     pub verdicts: Arc<Verdicts>,
@@ -42,11 +42,31 @@ pub(super) struct Ledger {
     pub rates: Arc<Rates>,
 }
 
+impl Default for Ledger {
+    fn default() -> Self {
+        let accounts = Arc::<Accounts>::default();
+        Self {
+            fences: Arc::new(Fences::new(Arc::clone(&accounts))),
+            verdicts: Arc::default(),
+            accounts,
+            rates: Arc::default(),
+        }
+    }
+}
+
 impl Ledger {
-    /// Writes what there was no space for before.
+    /// Writes what there was no space for before, and the figures of trees that nobody changes any more.
     pub fn note_rest(&self, volume: &OpenVolume) {
         self.fences.note_rest(volume);
         self.verdicts.note_rest(volume);
+        self.close_accounts(volume, IDLE);
+    }
+
+    /// Writes the figures of trees that nobody has changed for so long.
+    pub fn close_accounts(&self, volume: &OpenVolume, idle: Duration) {
+        if let Err(error) = self.accounts.rest(volume, idle) {
+            tracing::warn!(%error, "can't note what is in the trees; it will be counted after a restart");
+        }
     }
 }
 

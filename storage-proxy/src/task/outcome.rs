@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{EnterError, RaiseError};
 use crate::{
+    account::Exceeded,
     tree::{Fault, Progress, TreeDigest, TreeError},
     volume::VolumeError,
 };
@@ -41,7 +42,7 @@ impl From<Progress> for Done {
 /// What a tree is, as a task found it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// The text of its digest.
+    /// The text of its digest; empty if it was only counted.
     pub digest: String,
     /// Directory entries, the root included.
     pub entries: u64,
@@ -52,6 +53,16 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// Of a tree that was only counted.
+    pub(super) fn counted(entries: u64, bytes: u64, disturbed: bool) -> Self {
+        Self {
+            digest: String::new(),
+            entries,
+            bytes,
+            disturbed,
+        }
+    }
+
     pub(super) fn new(digest: &TreeDigest, disturbed: bool) -> Self {
         Self {
             digest: digest.to_string(),
@@ -81,7 +92,7 @@ pub enum FailureKind {
     Cancelled,
     /// No space or no inodes left.
     VolumeFull,
-    /// A quota of the filesystem's.
+    /// A quota, of ours or of the filesystem's.
     QuotaExceeded,
     /// Mounted read-only.
     VolumeReadOnly,
@@ -181,6 +192,12 @@ impl From<TreeError> for Failure {
             Fault::NoProc => Self::lasting(FailureKind::Internal, message),
             Fault::System(_, errno) => of_errno(errno, message),
         }
+    }
+}
+
+impl From<Exceeded> for Failure {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::lasting(FailureKind::QuotaExceeded, exceeded.to_string())
     }
 }
 

@@ -52,6 +52,11 @@ pub enum Work {
         /// Whose.
         vfolder: Uuid,
     },
+    /// Count a tree, for its account.
+    Recount {
+        /// Whose.
+        vfolder: Uuid,
+    },
     /// Unpack an archive inside a tree.
     Extract(Box<Extraction>),
     /// Remove what is in a tree.
@@ -109,6 +114,7 @@ impl Work {
             | Self::Clone { vfolder, .. }
             | Self::Purge { vfolder }
             | Self::Verify { vfolder }
+            | Self::Recount { vfolder }
             | Self::Remove(Removal { vfolder, .. }) => *vfolder,
             Self::Extract(extraction) => extraction.vfolder,
         }
@@ -118,7 +124,7 @@ impl Work {
     /// it is asked for.
     #[must_use]
     pub fn publishes(&self) -> bool {
-        !matches!(self, Self::Verify { .. })
+        !matches!(self, Self::Verify { .. } | Self::Recount { .. })
     }
 
     /// Whether it works inside a tree that is there before and after, so that only the journal knows whether it is done.

@@ -103,6 +103,13 @@ impl Control {
         self.bytes_done.fetch_add(bytes, Relaxed);
     }
 
+    /// All of it is done at once.
+    pub fn count(&self, entries: u64, bytes: u64) {
+        self.entries_done.store(entries, Relaxed);
+        self.bytes_done.store(bytes, Relaxed);
+        self.set_totals(entries, bytes);
+    }
+
     /// The totals are known.
     pub fn set_totals(&self, entries: u64, bytes: u64) {
         self.entries_total.store(entries, Relaxed);

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     OpenVolume, VolumeError,
     error::on,
-    layout::{EPOCHS, JOURNAL, STAGING, TRASH, TREE, fan_out},
+    layout::{EPOCHS, JOURNAL, QUOTAS, STAGING, TRASH, TREE, fan_out},
     trash::operation_of,
 };
 use crate::tree::{Fault, FileKind, dirents::Dirents, open::open_directory};
@@ -123,7 +123,10 @@ impl Listing<'_> {
     ) -> Result<(), VolumeError> {
         self.each(directory, path, |listing, name, kind| {
             let hidden = name.to_bytes().starts_with(b".");
-            if hidden || (area == Area::Journal && name.to_bytes() == EPOCHS.as_bytes()) {
+            let ours = [EPOCHS, QUOTAS]
+                .map(str::as_bytes)
+                .contains(&name.to_bytes());
+            if hidden || (area == Area::Journal && ours) {
                 return Ok(());
             }
             let id = match area {

@@ -18,6 +18,8 @@ pub const JOURNAL: &str = "journal";
 pub const UPLOADS: &str = "uploads";
 /// In the journal: who may still come into which tree.
 pub const EPOCHS: &str = "epochs";
+/// In the journal: what is in the trees of those that are limited.
+pub const QUOTAS: &str = "quotas";
 
 /// The volume's directories and their modes. Sessions mount what is below `tree`, so that one can be passed through;
 /// what is in the others is nobody's but ours.

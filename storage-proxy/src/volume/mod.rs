@@ -10,11 +10,13 @@
 //!   trash/<operation>[.n]  trees and staging that are being destroyed
 //!   journal/<operation>    what a task needs to know after a restart
 //!   journal/epochs/<uuid>  the least epochs that may still write and read a vfolder's tree
+//!   journal/quotas/<uuid>  what is in a limited vfolder's tree, while nobody changes it
 //! ```
 //!
 //! What appears in `tree/` appears whole, by one rename, after it is durable (`publish`); what leaves it leaves by one
 //! rename, into `trash/`.
 
+mod account;
 mod capacity;
 mod checkpoint;
 mod configured;
@@ -35,6 +37,7 @@ mod scratch;
 mod trash;
 mod upload;
 
+pub use account::{AccountNote, Figures};
 pub use capacity::{Capacity, Health};
 pub use configured::Volume;
 pub use contents::{Area, Found};

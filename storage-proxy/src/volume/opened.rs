@@ -18,7 +18,7 @@ use super::{
     durable::{make_directory, read_file, sweep_parts},
     error::on,
     layout::{
-        DESCRIPTION, EPOCHS, FAN_OUT_MODE, JOURNAL, STAGING, TRASH, TREE, UPLOADS, fan_out,
+        DESCRIPTION, EPOCHS, FAN_OUT_MODE, JOURNAL, QUOTAS, STAGING, TRASH, TREE, UPLOADS, fan_out,
         tree_path,
     },
     lock::{self, LockError},
@@ -146,8 +146,9 @@ impl OpenVolume {
         let staging = directory(STAGING)?;
         let journal = directory(JOURNAL)?;
         if !read_only {
-            let epochs = open_directory(&journal, &CString::new(EPOCHS).unwrap_or_default());
-            for directory in [epochs.as_ref().ok(), Some(&journal)].into_iter().flatten() {
+            let inner = [EPOCHS, QUOTAS]
+                .map(|name| open_directory(&journal, &CString::new(name).unwrap_or_default()).ok());
+            for directory in inner.iter().flatten().chain([&journal]) {
                 if let Err(error) = sweep_parts(directory) {
                     tracing::warn!(volume = name, %error, "can't look for half-written files in the journal");
                 }

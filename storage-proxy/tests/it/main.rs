@@ -38,6 +38,7 @@ mod oracle;
 mod owner;
 mod proxy;
 mod public;
+mod quota;
 mod racing;
 mod reclaim;
 mod remove;

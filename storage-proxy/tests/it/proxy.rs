@@ -194,6 +194,7 @@ impl Proxy {
             epoch,
             subject: "u".into(),
             path: Vec::new(),
+            quota: None,
         };
         let mut request = Request::new(message);
         let token = self
@@ -221,6 +222,7 @@ impl Proxy {
             volume: "v".into(),
             epoch,
             task: Some(task),
+            quota: None,
         };
         let mut news = self
             .storage()

@@ -211,7 +211,10 @@ impl Rig {
     pub fn count(&self, area: &str) -> usize {
         let entries = fs::read_dir(self.root().join(area)).unwrap();
         entries
-            .filter(|entry| entry.as_ref().unwrap().file_name() != "epochs")
+            .filter(|entry| {
+                let name = entry.as_ref().unwrap().file_name();
+                name != "epochs" && name != "quotas"
+            })
             .count()
     }
 }

@@ -79,7 +79,7 @@ impl World {
                 self.set_slot(operation, running(Stage::Draining));
             }
             _ if self.tree(op.target).is_some() => self.set_slot(operation, Slot::Ended(End::Done)),
-            Kind::Verify | Kind::Extract | Kind::Remove => {
+            Kind::Verify | Kind::Extract | Kind::Remove | Kind::Recount => {
                 self.set_slot(operation, Slot::Ended(End::Done));
             }
             Kind::Create => self.set_slot(operation, running(Stage::Publishing)),
@@ -233,7 +233,7 @@ impl World {
                 self.disk.read_fences[usize::from(op.target)] = 0;
             }
             // It leaves nothing.
-            Kind::Verify | Kind::Extract | Kind::Remove => {}
+            Kind::Verify | Kind::Extract | Kind::Remove | Kind::Recount => {}
             Kind::Create | Kind::Clone => {
                 if self.tree(op.target).is_none() && p.has(Piece::EndFence) {
                     self.raise_fence(p, op.target, op.epoch + 1);

@@ -21,7 +21,7 @@ impl World {
                     Kind::Create | Kind::Clone => backing.creations += 1,
                     Kind::Purge => backing.purges += 1,
                     // It backs nothing.
-                    Kind::Verify => {}
+                    Kind::Verify | Kind::Recount => {}
                     Kind::Extract | Kind::Remove => backing.in_place += 1,
                 }
             }
@@ -224,7 +224,7 @@ impl World {
             (Kind::Purge, End::Done) => (Transition::PurgeEnd, Status::Deleted),
             (Kind::Purge, _) => (Transition::PurgeFail, Status::Error),
             // The model has none of these: one changes no row and no tree, the others are not modelled yet.
-            (Kind::Verify | Kind::Extract | Kind::Remove, _) => return,
+            (Kind::Verify | Kind::Extract | Kind::Remove | Kind::Recount, _) => return,
         };
         let op = self.operation(operation);
         if end == End::Failed && !op.excused && !op.cancel {
@@ -239,7 +239,7 @@ impl World {
         let transition = match op.kind {
             Kind::Purge => Transition::PurgeFail,
             Kind::Create | Kind::Clone => Transition::CreationLost,
-            Kind::Verify | Kind::Extract | Kind::Remove => return,
+            Kind::Verify | Kind::Extract | Kind::Remove | Kind::Recount => return,
         };
         self.end(p, operation, State::Failed, transition, Status::Error);
     }

@@ -87,6 +87,18 @@ pub(super) fn changes(list: &mut List, id: &str) {
         fields,
     );
 
+    let limits = VFolder {
+        max_bytes: Some(-1),
+        max_files: Some(-1),
+        ..nothing()
+    };
+    list.add(
+        update,
+        "negative limits",
+        masked(&["max_bytes", "max_files"], limits),
+        &["vfolder.max_bytes", "vfolder.max_files"],
+    );
+
     let delete = "vfolder.v1.VFolderService/DeleteVFolder";
     for (what, retention) in [
         ("a negative retention", seconds(-1)),

@@ -124,6 +124,15 @@ pub(super) fn wrong_vfolders() -> Vec<(&'static str, VFolder, &'static [&'static
             &["vfolder.member_permission"],
         ),
         (
+            "negative limits",
+            VFolder {
+                max_bytes: Some(-1),
+                max_files: Some(i64::MIN),
+                ..good()
+            },
+            &["vfolder.max_bytes", "vfolder.max_files"],
+        ),
+        (
             "everything",
             VFolder {
                 id: UUID.into(),

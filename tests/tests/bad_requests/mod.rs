@@ -6,6 +6,7 @@ mod files;
 mod grants;
 mod lists;
 mod mounts;
+mod quotas;
 mod transfers;
 
 use prost::Message;
@@ -38,6 +39,7 @@ pub fn bad_requests(id: &str) -> Vec<Bad> {
     transfers::transfers(&mut list, id);
     lists::lists(&mut list, id);
     lists::operations(&mut list);
+    quotas::quotas(&mut list);
     list.0
 }
 

@@ -80,7 +80,7 @@ impl Reference {
                 match operation.kind {
                     Kind::Create | Kind::Clone => backing.creations += 1,
                     Kind::Purge => backing.purges += 1,
-                    Kind::Verify => {}
+                    Kind::Verify | Kind::Recount => {}
                     Kind::Extract | Kind::Remove => backing.in_place += 1,
                 }
             }

@@ -211,6 +211,7 @@ mod tests {
             epoch: 1,
             subject: String::new(),
             path: path.to_vec(),
+            quota: None,
         }
     }
 

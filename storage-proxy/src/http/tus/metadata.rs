@@ -85,6 +85,7 @@ mod tests {
             epoch: 1,
             subject: "alice".into(),
             path: path.to_vec(),
+            quota: None,
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::{
 use tokio_util::sync::CancellationToken;
 
 use super::tree::Tree;
+use crate::account::Presence;
 
 /// What somebody is in a tree for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct Guard {
     pub(super) number: u64,
     pub(super) cut: CancellationToken,
     pub(super) disturbed: Arc<AtomicBool>,
+    /// Of [`Stay::Writing`]: for as long, the figures of what is in the tree are not final.
+    pub(super) account: Option<Presence>,
 }
 
 impl Guard {

@@ -23,6 +23,7 @@ use uuid::Uuid;
 pub use self::guard::{Guard, Stay};
 use self::tree::Tree;
 use crate::{
+    account::Accounts,
     tree::Control,
     volume::{Fence, OpenVolume, VolumeError},
 };
@@ -72,10 +73,23 @@ pub enum RaiseError {
 
 /// The fences of one volume.
 #[derive(Debug, Default)]
-pub struct Fences(Mutex<HashMap<Uuid, Arc<Tree>>>);
+pub struct Fences {
+    trees: Mutex<HashMap<Uuid, Arc<Tree>>>,
+    accounts: Arc<Accounts>,
+}
 
 impl Fences {
-    /// Comes into the tree of `vfolder`, or doesn't. Refusing and being on the list are one step: whoever raises the fence
+    /// Whoever comes to write is also on the books of `accounts`.
+    #[must_use]
+    pub fn new(accounts: Arc<Accounts>) -> Self {
+        Self {
+            trees: Mutex::default(),
+            accounts,
+        }
+    }
+
+    /// Comes into the tree of `vfolder`, or doesn't. What a writer has to know first, what is in there, is counted first if
+    /// need be. Refusing and being on the list are one step: whoever raises the fence
     /// afterwards cuts this guest off and waits for it. Cut off, it finds its `control` stopped.
     ///
     /// # Errors
@@ -89,11 +103,21 @@ impl Fences {
         control: Arc<Control>,
     ) -> Result<Guard, EnterError> {
         let tree = self.known(volume, vfolder)?;
-        Tree::enter(&tree, stay, epoch, control).map_err(|current| EnterError::Stale {
+        let stale = |current| EnterError::Stale {
             vfolder,
             epoch,
             current,
-        })
+        };
+        let account = match stay {
+            Stay::Writing => {
+                tree.look(stay, epoch).map_err(stale)?;
+                Some(self.accounts.come_in(volume, vfolder, &control)?)
+            }
+            Stay::Reading | Stay::Verifying | Stay::Copying | Stay::Publishing => None,
+        };
+        let mut guard = Tree::enter(&tree, stay, epoch, control).map_err(stale)?;
+        guard.account = account;
+        Ok(guard)
     }
 
     /// Raises the fence of `vfolder` to at least `fence`. When it returns, this is durable, and nobody older is in the
@@ -150,7 +174,7 @@ impl Fences {
     }
 
     fn tree(&self, vfolder: Uuid) -> Arc<Tree> {
-        let mut trees = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
         if trees.len() >= CACHED && !trees.contains_key(&vfolder) {
             // Nobody can come to hold one meanwhile: that takes this lock.
             trees.retain(|_, tree| Arc::strong_count(tree) > 1 || !tree.is_noted());
@@ -159,7 +183,7 @@ impl Fences {
     }
 
     fn trees(&self, which: impl Fn(&Tree) -> bool) -> Vec<(Uuid, Arc<Tree>)> {
-        let trees = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let trees = self.trees.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = trees.iter().filter(|(_, tree)| which(tree));
         wanted
             .map(|(vfolder, tree)| (*vfolder, Arc::clone(tree)))

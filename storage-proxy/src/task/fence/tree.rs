@@ -85,6 +85,15 @@ impl Tree {
         Ok(())
     }
 
+    /// Whether that epoch would be let in now, or which one would do.
+    pub fn look(&self, stay: Stay, epoch: i64) -> Result<(), i64> {
+        let least = least(stay, self.lock().fence);
+        match epoch < least {
+            true => Err(least),
+            false => Ok(()),
+        }
+    }
+
     /// Or the epoch that would do.
     pub fn enter(
         this: &Arc<Self>,
@@ -130,6 +139,7 @@ impl Tree {
             number,
             cut,
             disturbed,
+            account: None,
         })
     }
 

@@ -4,7 +4,7 @@ use std::{os::fd::AsFd as _, sync::Arc, thread, time::Instant};
 
 use uuid::Uuid;
 
-use super::{Interrupted, Job, Record, Step, checkpoints::Checkpoints};
+use super::{Interrupted, Job, Record, Step, account::CopyReservation, checkpoints::Checkpoints};
 use crate::{
     backend::{Cloned, Method},
     faults::pass,
@@ -24,6 +24,8 @@ impl Job<'_> {
         self.at("clone.begin")?;
         let totals = record.as_ref().and_then(|record| record.totals.clone());
         if self.is_published(vfolder)? {
+            // An earlier life has died before it could note that; what is in there is counted if it matters.
+            self.open_account(vfolder, None);
             return Ok(Step::Done(totals.map(Done::from).unwrap_or_default()));
         }
         drop(self.take_target()?);
@@ -47,7 +49,9 @@ impl Job<'_> {
         receipt: bool,
     ) -> Result<Done, Interrupted> {
         let held = self.hold_source(source, source_epoch)?;
-        let copied = self.copy_while_held(source, vfolder, receipt, &held);
+        let copied = self
+            .reserve_for_copy(source, vfolder)
+            .and_then(|reserved| self.copy_while_held(source, vfolder, receipt, &held, reserved));
         // Whoever cuts this clone off waits for no more than that it has stopped.
         drop(held);
         let done = copied.map_err(|why| self.clean_up_after(why))?;
@@ -62,8 +66,9 @@ impl Job<'_> {
         vfolder: Uuid,
         receipt: bool,
         held: &Guard,
+        mut reserved: CopyReservation,
     ) -> Result<Done, Interrupted> {
-        let copy = || {
+        let copy = move || {
             let begun = Instant::now();
             let (staging, copied) = self.copy(source)?;
             let took = begun.elapsed();
@@ -83,6 +88,8 @@ impl Job<'_> {
                     receipt: None,
                 },
             };
+            let made = reserved.is_what_was_made(copied.walked.then_some((entries, bytes)))?;
+            self.limit_copy(&staging, vfolder);
             // What the place needs is made durable together with the tree.
             let place = self.volume.prepare_place(vfolder)?;
             self.at("clone.placed")?;
@@ -101,6 +108,9 @@ impl Job<'_> {
                 true => Err(outdated(source).into()),
                 false => Ok(self.volume.publish(&staging, &place, vfolder)?),
             })?;
+            // In this order: in between, nobody is let in who would find no room.
+            self.open_account(vfolder, made);
+            drop(reserved);
             Ok(Done::from(totals))
         };
         copy().map_err(|why| match why {
@@ -164,8 +174,13 @@ impl Job<'_> {
             (false, None) => Some(Method::Snapshot),
             (false, Some(_)) => Some(self.volume.method_by_entries()),
         };
-        let durable = cloned.durable;
-        Ok((staging, Copied { durable, method }))
+        let (durable, walked) = (cloned.durable, cloned.walked.is_some());
+        let copied = Copied {
+            durable,
+            walked,
+            method,
+        };
+        Ok((staging, copied))
     }
 
     fn copy_and_count(
@@ -212,6 +227,8 @@ impl Job<'_> {
 struct Copied {
     /// It survives a power cut.
     durable: bool,
+    /// Somebody has counted what is in it.
+    walked: bool,
     /// How it was made, if it was made in one go.
     method: Option<Method>,
 }

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{Interrupted, Job, Record, Step};
-use crate::{faults::pass, tree::Progress};
+use crate::{account::Amount, faults::pass, tree::Progress};
 
 impl Job<'_> {
     pub(super) fn begin_create(
@@ -35,6 +35,7 @@ impl Job<'_> {
             };
             make()?;
             pass("create.published");
+            self.open_account(vfolder, Some(Amount::default()));
             self.tidy();
         }
         self.task.control.entry_done();

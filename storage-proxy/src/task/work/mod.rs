@@ -1,5 +1,6 @@
 //! What tasks do. Runs on threads that may block; everything here may be repeated after a crash at any point.
 
+mod account;
 mod checkpoints;
 mod copy;
 mod create;
@@ -7,6 +8,7 @@ mod extract;
 mod inside;
 mod job;
 mod purge;
+mod recount;
 mod remove;
 mod verify;
 
@@ -64,7 +66,7 @@ impl Job<'_> {
                 ..
             } => self.begin_clone(*source, *source_epoch, *vfolder, record),
             Work::Purge { vfolder } => self.purge(*vfolder),
-            Work::Verify { .. } => Ok(Step::Long(Long::Copy)),
+            Work::Verify { .. } | Work::Recount { .. } => Ok(Step::Long(Long::Copy)),
             Work::Extract(_) => self.begin_inside(record, Long::Copy),
             Work::Remove(_) => self.begin_inside(record, Long::Remove),
         }
@@ -85,6 +87,7 @@ impl Job<'_> {
                 .map(Step::Done),
             Work::Purge { vfolder } => self.purge(*vfolder),
             Work::Verify { vfolder } => self.verify(*vfolder).map(Step::Done),
+            Work::Recount { vfolder } => self.recount(*vfolder).map(Step::Done),
             Work::Extract(extraction) => self
                 .work_inside(|inside| self.extract(extraction, inside))
                 .map(Step::Done),

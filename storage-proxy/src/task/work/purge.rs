@@ -32,6 +32,7 @@ impl Job<'_> {
             })?;
             pass("purge.hidden");
         }
+        self.close_account(vfolder);
         Ok(Step::Done(Done::default()))
     }
 

@@ -62,6 +62,7 @@ impl Scene {
             epoch: 1,
             subject: "tester".into(),
             path: Vec::new(),
+            quota: None,
         }
     }
 

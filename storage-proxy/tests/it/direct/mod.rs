@@ -83,6 +83,7 @@ impl Direct {
             epoch,
             subject: "u".into(),
             path: path.to_vec(),
+            quota: None,
         }
     }
 

@@ -151,6 +151,7 @@ async fn one_bad_path_and_nothing_is_removed() {
         epoch: 1,
         subject: "u".into(),
         path: b"full".to_vec(),
+        quota: None,
     };
     let secret = &desk.proxy.secret;
     let token = secret.sign_grant(&scoped, std::time::Duration::from_secs(60));

@@ -1,0 +1,304 @@
+//! The figures in memory, and what they decide. Nothing here touches a disk.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
+
+use uuid::Uuid;
+use vfolder_common::token::{Limits, Quota};
+
+use super::{Amount, Change, Exceeded};
+
+/// All accounts of a volume that are in memory, and their owners' sums.
+#[derive(Debug, Default)]
+pub struct Book {
+    accounts: HashMap<Uuid, Account>,
+    owners: HashMap<String, Owner>,
+}
+
+/// A vfolder's figures.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Account {
+    /// The newest that was told. Its `owner` and limits hold; those of the owner are in the owner's sums.
+    pub quota: Quota,
+    /// What is in the tree; nothing while that is not known.
+    pub used: Option<Amount>,
+    /// Whether that is for sure. What was counted while somebody wrote, is not.
+    pub exact: bool,
+    /// Set aside.
+    pub reserved: Amount,
+    /// So many are in the tree to change it.
+    inside: u32,
+    /// Rises with whatever may change the tree or the figures.
+    pub changes: u64,
+    changed: Option<Instant>,
+}
+
+/// An owner's limits and sums.
+#[derive(Debug, Default)]
+struct Owner {
+    limits: Limits,
+    revision: i64,
+    used: Amount,
+    reserved: Amount,
+    vfolders: HashSet<Uuid>,
+}
+
+/// What an owner's vfolders hold, as far as they are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnerUse {
+    /// In the trees.
+    pub used: Amount,
+    /// Set aside.
+    pub reserved: Amount,
+    /// So many vfolders are not in these sums.
+    pub uncounted: u64,
+}
+
+impl Account {
+    fn at_work(&mut self) {
+        self.changes += 1;
+        self.changed = Some(Instant::now());
+    }
+
+    /// Nobody changes the tree or is about to.
+    pub fn is_quiet(&self) -> bool {
+        self.inside == 0 && self.reserved == Amount::default()
+    }
+
+    /// Nobody has for so long.
+    pub fn is_at_rest(&self, idle: Duration) -> bool {
+        self.is_quiet() && self.changed.is_none_or(|at| at.elapsed() >= idle)
+    }
+}
+
+impl Book {
+    /// Takes note of limits, unless newer ones are known.
+    pub fn learn(&mut self, vfolder: Uuid, quota: &Quota) {
+        self.edit(vfolder, |account| {
+            if quota.mounted > account.quota.mounted {
+                // A session has changed what we don't know of.
+                account.quota.mounted = quota.mounted;
+                account.exact = false;
+                account.changes += 1;
+            }
+            if quota.revision > account.quota.revision {
+                account.quota.revision = quota.revision;
+                account.quota.vfolder = quota.vfolder;
+                account.quota.owner.clone_from(&quota.owner);
+            }
+        });
+        let owner = self.owners.entry(quota.owner.clone()).or_default();
+        if quota.owner_revision > owner.revision {
+            (owner.revision, owner.limits) = (quota.owner_revision, quota.all);
+        }
+    }
+
+    /// The limits of a vfolder, its owner's included, as far as they are known.
+    pub fn quota(&self, vfolder: Uuid) -> Option<Quota> {
+        let mut quota = self.accounts.get(&vfolder)?.quota.clone();
+        if let Some(owner) = self.owners.get(&quota.owner) {
+            (quota.owner_revision, quota.all) = (owner.revision, owner.limits);
+        }
+        Some(quota)
+    }
+
+    pub fn get(&self, vfolder: Uuid) -> Option<&Account> {
+        self.accounts.get(&vfolder)
+    }
+
+    /// Whether there is a limit that this vfolder counts for.
+    pub fn is_limited(&self, vfolder: Uuid) -> bool {
+        self.quota(vfolder)
+            .is_some_and(|quota| quota.vfolder.any() || quota.all.any())
+    }
+
+    /// Whether it must be counted before its figures may decide anything, and whether that can be done now.
+    pub fn must_count(&self, vfolder: Uuid) -> bool {
+        let Some(account) = self.accounts.get(&vfolder) else {
+            return false;
+        };
+        let unsure = account.used.is_none() || (!account.exact && account.is_quiet());
+        unsure && self.is_limited(vfolder)
+    }
+
+    /// The other vfolders that must be counted before the owner's limits may decide anything about this one.
+    pub fn uncounted_beside(&self, vfolder: Uuid) -> Vec<Uuid> {
+        let account = self.accounts.get(&vfolder);
+        let owner = account.and_then(|account| self.owners.get(&account.quota.owner));
+        let Some(owner) = owner.filter(|owner| owner.limits.any()) else {
+            return Vec::new();
+        };
+        let others = owner.vfolders.iter().copied();
+        others
+            .filter(|other| *other != vfolder && self.must_count(*other))
+            .collect()
+    }
+
+    /// What was counted. `mounted` is up to which end of a mount that holds.
+    pub fn counted(&mut self, vfolder: Uuid, used: Amount, mounted: i64, exact: bool) {
+        self.edit(vfolder, |account| {
+            account.used = Some(used);
+            account.exact = exact && mounted >= account.quota.mounted;
+            account.changes += 1;
+        });
+    }
+
+    /// The volume was away: nothing that was known of what is in the trees is still for sure.
+    pub fn doubt(&mut self, vfolder: Uuid) {
+        if self.accounts.contains_key(&vfolder) {
+            self.edit(vfolder, |account| {
+                (account.used, account.exact) = (None, false);
+                account.changes += 1;
+            });
+        }
+    }
+
+    pub fn forget(&mut self, vfolder: Uuid) {
+        if self.accounts.contains_key(&vfolder) {
+            self.edit(vfolder, |account| *account = Account::default());
+            self.accounts.remove(&vfolder);
+            if let Some(nobody) = self.owners.get_mut("") {
+                nobody.vfolders.remove(&vfolder);
+            }
+        }
+    }
+
+    pub fn come_in(&mut self, vfolder: Uuid) {
+        self.edit(vfolder, |account| {
+            account.inside += 1;
+            account.at_work();
+        });
+    }
+
+    pub fn leave(&mut self, vfolder: Uuid) {
+        if let Some(account) = self.accounts.get_mut(&vfolder) {
+            account.inside = account.inside.saturating_sub(1);
+            account.at_work();
+        }
+    }
+
+    pub fn reserve(&mut self, vfolder: Uuid, asked: Amount) -> Result<(), Exceeded> {
+        self.admits(vfolder, asked)?;
+        self.edit(vfolder, |account| {
+            account.reserved = account.reserved.plus(asked);
+            account.at_work();
+        });
+        Ok(())
+    }
+
+    pub fn give_back(&mut self, vfolder: Uuid, amount: Amount) {
+        self.settle(vfolder, amount, Change::default());
+    }
+
+    pub fn settle(&mut self, vfolder: Uuid, reserved: Amount, change: Change) {
+        if !self.accounts.contains_key(&vfolder) {
+            // Purged meanwhile.
+            return;
+        }
+        self.edit(vfolder, |account| {
+            account.reserved = account.reserved.beyond(reserved);
+            account.at_work();
+            if let Some(used) = account.used {
+                account.used = used.changed(change);
+                // Less than nothing: somebody else has changed the tree, too. It is counted before it decides again.
+                account.exact &= account.used.is_some();
+            }
+        });
+    }
+
+    pub fn owner_use(&self, owner: &str) -> OwnerUse {
+        let Some(owner) = self.owners.get(owner) else {
+            return OwnerUse::default();
+        };
+        let unknown = |vfolder: &&Uuid| {
+            let account = self.accounts.get(vfolder);
+            account.is_none_or(|account| account.used.is_none())
+        };
+        OwnerUse {
+            used: owner.used,
+            reserved: owner.reserved,
+            uncounted: owner.vfolders.iter().filter(unknown).count() as u64,
+        }
+    }
+
+    /// Those of whom nobody has heard for so long, with what they have come to.
+    pub fn at_rest(&self, idle: Duration) -> Vec<(Uuid, u64)> {
+        let resting = self.accounts.iter().filter(|(_, account)| {
+            account.exact && account.used.is_some() && account.is_at_rest(idle)
+        });
+        resting
+            .map(|(vfolder, account)| (*vfolder, account.changes))
+            .collect()
+    }
+
+    fn admits(&self, vfolder: Uuid, asked: Amount) -> Result<(), Exceeded> {
+        for (subject, unit, limit, used) in self.limits_of(vfolder) {
+            let asked = match unit {
+                BYTES => asked.bytes,
+                _ => asked.files,
+            };
+            // What nobody has limited must be countable all the same.
+            let limit = if limit == 0 { MOST } else { limit };
+            // Who asks for none of it may come in, however much is there.
+            if asked > 0 && used.saturating_add(asked) > limit {
+                return Err(Exceeded {
+                    subject,
+                    unit,
+                    limit,
+                    used,
+                    asked,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Subject, unit, limit, what is used or set aside: as far as it is counted.
+    fn limits_of(&self, vfolder: Uuid) -> Vec<(String, &'static str, u64, u64)> {
+        let nobody = Account::default();
+        let account = self.accounts.get(&vfolder).unwrap_or(&nobody);
+        let mut all = Vec::with_capacity(4);
+        let mut add = |subject: &str, limits: Limits, used: Amount| {
+            all.push((subject.to_owned(), BYTES, limits.bytes, used.bytes));
+            all.push((subject.to_owned(), FILES, limits.files, used.files));
+        };
+        // Before it is counted, a limit decides nothing.
+        let (own, used) = match account.used {
+            Some(used) => (account.quota.vfolder, used),
+            None => Default::default(),
+        };
+        let subject = format!("vfolder:{vfolder}");
+        add(&subject, own, used.plus(account.reserved));
+        if let Some(owner) = self.owners.get(&account.quota.owner) {
+            let used = owner.used.plus(owner.reserved);
+            add(&account.quota.owner, owner.limits, used);
+        }
+        all
+    }
+
+    /// The only place where figures change: with them, the sums of their owner.
+    fn edit(&mut self, vfolder: Uuid, edit: impl FnOnce(&mut Account)) {
+        let account = self.accounts.entry(vfolder).or_default();
+        if let Some(owner) = self.owners.get_mut(&account.quota.owner) {
+            owner.used = owner.used.beyond(account.used.unwrap_or_default());
+            owner.reserved = owner.reserved.beyond(account.reserved);
+            owner.vfolders.remove(&vfolder);
+        }
+        edit(account);
+        let owner = self.owners.entry(account.quota.owner.clone()).or_default();
+        owner.used = owner.used.plus(account.used.unwrap_or_default());
+        owner.reserved = owner.reserved.plus(account.reserved);
+        owner.vfolders.insert(vfolder);
+    }
+}
+
+pub(super) const BYTES: &str = "bytes";
+pub(super) const FILES: &str = "files";
+/// More than this, of bytes or of entries, is never set aside or counted: sums of it stay far from overflowing.
+const MOST: u64 = 1 << 62;
+
+#[cfg(test)]
+#[path = "book_tests.rs"]
+mod tests;
