@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 TARGET = $(shell cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
 .PHONY: help setup build run demo test test-long test-foreign test-clients storm lint fmt bench bench-tree \
-	bench-reclaim clean venv
+	bench-files bench-reclaim clean venv
 
 help: ## Show the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +83,7 @@ fmt: ## Format the code
 
 bench: ## Say which benchmarks there are
 	@echo "make bench-tree   cloning and removing trees, against cp, rsync, tar, cpz, xcp, fcp, rm and rmz; writes docs/benchmarks.md"
+	@echo "make bench-files  bytes in and out of a vfolder, beside bare tonic and nginx; writes docs/benchmarks-files.md"
 	@echo "make bench-reclaim  what a session feels of a purge in the background"
 
 # FILESYSTEMS (ext4 xfs btrfs), CASES (A B C D E F), PEERS, ROUNDS (5), SCALE (1: inputs so many times smaller), EXTRAS=0
@@ -96,6 +97,15 @@ bench-tree: ## Measure cloning and removing trees against other tools; takes hou
 		PEERS="$(PEERS)" ROUNDS="$(or $(ROUNDS),$(if $(QUICK),1))" SCALE="$(SCALE)" LONG="$(LONG)" PLACE="$(PLACE)" \
 		EXTRAS="$(or $(EXTRAS),$(if $(QUICK),0))" OUT="$(or $(OUT),$(if $(QUICK),,docs/benchmarks.md))" \
 		PATH="$(TARGET)/bench-peers/bin:$$PATH" "$(TARGET)/release/bench-tree"
+
+# SIZE (4096 MiB; as much memory twice), CHUNK (256 KiB), ROUNDS (5), PARALLEL_SIZE (1024 MiB, 0: none), PLACE (/dev/shm),
+# PARALLEL_PLACE (/var/tmp, 17 times PARALLEL_SIZE), OUT.
+bench-files: ## Measure reading and writing files, directly and by way of the manager; needs nginx and curl
+	@scripts/setup.sh run
+	@scripts/bench-nginx.sh
+	cargo build --release -p vfolder-tests --bins
+	@SIZE="$(SIZE)" CHUNK="$(CHUNK)" ROUNDS="$(ROUNDS)" PARALLEL_SIZE="$(PARALLEL_SIZE)" PLACE="$(PLACE)" \
+		PARALLEL_PLACE="$(PARALLEL_PLACE)" OUT="$(or $(OUT),docs/benchmarks-files.md)" "$(TARGET)/release/bench-files"
 
 bench-reclaim: ## Measure what a session feels of a purge in the background; as root
 	@scripts/setup.sh run

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod error;
 pub mod fault;
+pub mod path;
 pub mod server;
 pub mod shutdown;
 pub mod telemetry;

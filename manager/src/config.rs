@@ -33,6 +33,9 @@ pub struct ManagerConfig {
     /// Mounts.
     #[serde(default)]
     pub mounts: MountsConfig,
+    /// Grants.
+    #[serde(default)]
+    pub grants: GrantsConfig,
     /// Operations.
     #[serde(default)]
     pub operations: OperationsConfig,
@@ -61,6 +64,16 @@ impl ManagerConfig {
                 self.mounts.default_ttl,
                 Duration::from_secs(1),
             ),
+            (
+                "grants.default_ttl",
+                self.grants.default_ttl,
+                Duration::from_secs(1),
+            ),
+            (
+                "grants.max_ttl",
+                self.grants.max_ttl,
+                Duration::from_secs(1),
+            ),
             ("limits.first_message", self.limits.first_message, least),
             (
                 "database.connect_timeout",
@@ -71,6 +84,9 @@ impl ManagerConfig {
             if value < least {
                 return Err(format!("{key} must be at least {least:?}"));
             }
+        }
+        if self.grants.max_ttl > GrantsConfig::LONGEST {
+            return Err("grants.max_ttl must be at most 24h".into());
         }
         if operations.max_running == 0 || self.database.max_connections == 0 {
             return Err(
@@ -190,6 +206,31 @@ impl Default for MountsConfig {
     fn default() -> Self {
         Self {
             default_ttl: Duration::from_secs(60),
+        }
+    }
+}
+
+/// `[grants]`: admission straight to the storage-proxies.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GrantsConfig {
+    /// How long a grant is good for where the request doesn't say; `max_ttl` if that is less.
+    #[serde(with = "duration")]
+    pub default_ttl: Duration,
+    /// The longest that a grant may be good for: 1 s to 24 h.
+    #[serde(with = "duration")]
+    pub max_ttl: Duration,
+}
+
+impl GrantsConfig {
+    const LONGEST: Duration = Duration::from_secs(86_400);
+}
+
+impl Default for GrantsConfig {
+    fn default() -> Self {
+        Self {
+            default_ttl: Duration::from_secs(900),
+            max_ttl: Self::LONGEST,
         }
     }
 }

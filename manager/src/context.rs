@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use vfolder_common::error::{Reason, Refusal};
 
 use crate::{
-    config::{LimitsConfig, MountsConfig, OperationsConfig, TrashConfig},
+    config::{GrantsConfig, LimitsConfig, MountsConfig, OperationsConfig, TrashConfig},
     model::Caller,
     storage::Volumes,
     store::Store,
@@ -65,6 +65,8 @@ pub struct Settings {
     pub trash: TrashConfig,
     /// `[mounts]`.
     pub mounts: MountsConfig,
+    /// `[grants]`.
+    pub grants: GrantsConfig,
     /// `[operations]`.
     pub operations: OperationsConfig,
     /// `[limits]`.

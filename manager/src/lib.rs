@@ -1,6 +1,6 @@
 //! The manager: owns the vfolder table, every status transition and the gate in front of every RPC.
 //!
-//! Dependencies point one way: `grpc` and `gate` → `vfolder`, `operation`, `mount` → `storage`, `store` → `model`.
+//! Dependencies point one way: `grpc` and `gate` → `vfolder`, `operation`, `mount`, `grant` → `storage`, `store` → `model`.
 //! ARCHITECTURE.md has the map.
 
 pub mod cli;
@@ -9,6 +9,7 @@ pub mod context;
 pub mod doctor;
 pub mod faults;
 pub mod gate;
+pub mod grant;
 pub mod grpc;
 pub mod model;
 pub mod mount;

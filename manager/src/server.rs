@@ -17,8 +17,8 @@ use vfolder_common::{
 use vfolder_proto::{
     google::longrunning::operations_server::OperationsServer,
     v1::{
-        file_service_server::FileServiceServer, mount_service_server::MountServiceServer,
-        operation_service_server::OperationServiceServer,
+        file_service_server::FileServiceServer, grant_service_server::GrantServiceServer,
+        mount_service_server::MountServiceServer, operation_service_server::OperationServiceServer,
         v_folder_service_server::VFolderServiceServer, volume_service_server::VolumeServiceServer,
     },
 };
@@ -27,7 +27,10 @@ use crate::{
     config::ManagerConfig,
     context::{Context, Settings},
     gate::{GateLayer, Rules, Verifier, auth::AuthError, rules::RulesError},
-    grpc::{mounts::Mounts, operations::Operations, vfolders::Vfolders, volumes::VolumesService},
+    grpc::{
+        grants::Grants, mounts::Mounts, operations::Operations, vfolders::Vfolders,
+        volumes::VolumesService,
+    },
     operation::{leftovers, returns, sweep, worker},
     storage::{OpenError, Volumes},
     store::{
@@ -70,13 +73,14 @@ pub enum ServeError {
 }
 
 /// What stands behind the gate, by the services' names.
-const SERVED: [&str; 9] = [
+const SERVED: [&str; 10] = [
     VFolderServiceServer::<()>::NAME,
     MountServiceServer::<()>::NAME,
     VolumeServiceServer::<()>::NAME,
     OperationServiceServer::<()>::NAME,
     OperationsServer::<()>::NAME,
     FileServiceServer::<()>::NAME,
+    GrantServiceServer::<()>::NAME,
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
@@ -137,6 +141,7 @@ pub async fn serve(
         .layer(GateLayer::new(rules, verifier, ctx.clone()))
         .add_service(ours!(VFolderServiceServer, Vfolders { ctx: ctx.clone() }))
         .add_service(ours!(MountServiceServer, Mounts { ctx: ctx.clone() }))
+        .add_service(ours!(GrantServiceServer, Grants { ctx: ctx.clone() }))
         .add_service(ours!(
             VolumeServiceServer,
             VolumesService { ctx: ctx.clone() }
@@ -213,6 +218,7 @@ pub async fn open(config: &ManagerConfig) -> Result<Context, ServeError> {
         settings: Arc::new(Settings {
             trash: config.trash.clone(),
             mounts: config.mounts.clone(),
+            grants: config.grants.clone(),
             operations: config.operations.clone(),
             limits: config.limits.clone(),
         }),
@@ -246,7 +252,7 @@ fn reflection() -> Result<tonic_reflection::server::Builder<'static>, ServeError
     let mut builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(vfolder_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-    for service in &SERVED[..7] {
+    for service in &SERVED[..8] {
         builder = builder.with_service_name(*service);
     }
     Ok(builder)

@@ -12,7 +12,7 @@ use thiserror::Error;
 use uuid::Uuid;
 use vfolder_common::{config::duration, server::TlsFiles, telemetry::TelemetryConfig};
 
-use crate::{file::Limits, volume::NewTrees};
+use crate::{direct::DirectSection, file::Limits, volume::NewTrees};
 
 /// The prefix of environment variables.
 pub const ENV_PREFIX: &str = "VFOLDER_STORAGE_PROXY";
@@ -32,6 +32,9 @@ pub struct Config {
     /// Certificates.
     #[serde(default)]
     pub tls: Option<TlsFiles>,
+    /// The listener for bearers of grants. Unset: there is none.
+    #[serde(default)]
+    pub direct: Option<DirectSection>,
     /// Logging.
     #[serde(default)]
     pub log: TelemetryConfig,
@@ -128,6 +131,9 @@ pub enum ConfigError {
     /// Nothing could ever be transferred.
     #[error("{0}: {1} in [transfers] must be more than nothing")]
     NoTransfers(PathBuf, &'static str),
+    /// The listener for bearers of grants.
+    #[error("{0}: {1}")]
+    Direct(PathBuf, String),
     /// No task could ever run.
     #[error("{0}: max_tasks of the volume \"{1}\" must be at least 1")]
     NoTasks(PathBuf, String),
@@ -154,6 +160,10 @@ impl Config {
             if nothing {
                 return Err(ConfigError::NoTransfers(file.to_owned(), name));
             }
+        }
+        if let Some(direct) = &config.direct {
+            let wrong = |text| ConfigError::Direct(file.to_owned(), text);
+            direct.check().map_err(wrong)?;
         }
         let (mut names, mut paths) = (HashSet::new(), HashSet::new());
         for volume in &config.volumes {

@@ -21,15 +21,15 @@ use vfolder_common::{
     token::SharedSecret,
 };
 use vfolder_proto::{
-    DESCRIPTORS,
     storage::storage_service_server::{self, StorageServiceServer},
     v1::file_service_server::{self, FileServiceServer},
 };
 
 use crate::{
     config::Config,
+    direct::{self, Direct, DirectError},
     file::{Files, SYNCS},
-    grpc::{FilesService, GrantGate, ServiceGate, Storage},
+    grpc::{FilesService, GrantGate, ServiceGate, Storage, reflection},
     task::{LOOKS, Tasks, VolumeConfig},
     volume::{Holder, NewTrees, OpenError, Volume},
 };
@@ -50,6 +50,9 @@ pub enum ServeError {
     /// Listening.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Listening for bearers of grants.
+    #[error(transparent)]
+    Direct(#[from] DirectError),
     /// The secret.
     #[error("secret_file: {0}")]
     Secret(std::io::Error),
@@ -84,6 +87,16 @@ pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), Serve
     let tasks = Tasks::new(open_volumes(&config, instance_id)?);
 
     let all_files = Files::with_limits(tasks.clone(), config.transfers.into());
+    let direct = match config.direct.clone() {
+        Some(section) => {
+            let app = direct::app(all_files.clone(), Arc::clone(&secret), &section).await?;
+            Some((
+                Direct::bind(section, config.transfers.idle_timeout).await?,
+                app,
+            ))
+        }
+        None => None,
+    };
 
     let mut server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
@@ -93,11 +106,9 @@ pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), Serve
     if let Some(files) = &config.tls {
         server = server.tls_config(server_tls(files)?)?;
     }
-    let storage = StorageServiceServer::new(Storage::new(
-        tasks.clone(),
-        Arc::clone(&secret),
-        instance_id,
-    ));
+    let storage = Storage::new(tasks.clone(), Arc::clone(&secret), instance_id);
+    let direct_url = direct.as_ref().map_or("", |(direct, _)| direct.url());
+    let storage = StorageServiceServer::new(storage.with_direct_url(direct_url));
     let storage = storage.accept_compressed(Gzip).accept_compressed(Zstd);
     // Users' messages arrive as they sent them.
     let files = FileServiceServer::new(FilesService::new(all_files.clone()))
@@ -118,8 +129,8 @@ pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), Serve
         ))
         .add_service(InterceptedService::new(files, GrantGate(secret)))
         .add_service(health_service)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?);
+        .add_service(reflection(SERVICES).build_v1()?)
+        .add_service(reflection(SERVICES).build_v1alpha()?);
 
     let (incoming, address) = bind(config.listen).await?;
     if let Some(file) = addr_file {
@@ -129,6 +140,22 @@ pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), Serve
     let stop = CancellationToken::new();
     tokio::spawn(all_files.sweep_uploads(stop.clone()));
     let serving = router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+    let (direct, direct_health) = direct
+        .map(|(d, app)| (d.serve(app.routes, stop.clone()), app.health))
+        .unzip();
+    let serving = async {
+        let direct = async {
+            if let Some(direct) = direct {
+                direct.await;
+            }
+        };
+        let main = async {
+            let ended = serving.await;
+            stop.cancel();
+            ended
+        };
+        tokio::join!(main, direct).0
+    };
     tokio::pin!(serving);
     tokio::select! {
         ended = &mut serving => return Ok(ended?),
@@ -138,6 +165,11 @@ pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), Serve
     for service in SERVICES {
         health
             .set_service_status(service, ServingStatus::NotServing)
+            .await;
+    }
+    if let Some(health) = direct_health {
+        health
+            .set_service_status(file_service_server::SERVICE_NAME, ServingStatus::NotServing)
             .await;
     }
     stop.cancel();
@@ -182,16 +214,4 @@ fn open_volumes(config: &Config, instance_id: Uuid) -> Result<Vec<VolumeConfig>,
         })
     };
     config.volumes.iter().map(open).collect()
-}
-
-fn reflection() -> tonic_reflection::server::Builder<'static> {
-    let health = tonic_health::pb::health_server::SERVICE_NAME;
-    let builder = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .with_service_name(health);
-    // The descriptors have the manager's services too, which are not served here.
-    SERVICES.into_iter().fold(builder, |builder, service| {
-        builder.with_service_name(service)
-    })
 }

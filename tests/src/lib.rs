@@ -37,4 +37,4 @@ pub use relay::{Relay, Target, Weather};
 pub use system::{Certificates, Settings, System, SystemBuilder, Volume};
 pub use tokens::Tokens;
 pub use tree::{assert_same_tree, count_entries, fill, tree_path};
-pub use user::{User, operation_metadata};
+pub use user::{Authorized, User, operation_metadata};

@@ -18,6 +18,7 @@ mod fault_points;
 mod feed;
 mod fences;
 mod gave_up;
+mod grants;
 mod history;
 mod kills;
 mod life;

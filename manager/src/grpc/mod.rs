@@ -5,6 +5,7 @@
 
 pub mod convert;
 pub mod fields;
+pub mod grants;
 pub mod lro;
 pub mod mounts;
 pub mod operations;

@@ -10,9 +10,10 @@ use vfolder_common::{
 };
 use vfolder_proto::storage::{
     CancelTaskRequest, CloneTree, CreateTree, FenceTreeRequest, ForgetTaskRequest,
-    GetTreeUsageRequest, GetTreeUsageResponse, GetVolumeRequest, ListVolumeContentsRequest,
-    ListVolumeContentsResponse, PurgeTree, RunTaskRequest, RunTaskResponse, StatTreeRequest,
-    StorageVolume, VerifyTree, run_task_request::Task, run_task_response::News,
+    GetTreeUsageRequest, GetTreeUsageResponse, GetVolumeRequest, GetVolumeResponse,
+    ListVolumeContentsRequest, ListVolumeContentsResponse, PurgeTree, RunTaskRequest,
+    RunTaskResponse, StatTreeRequest, StorageVolume, VerifyTree, run_task_request::Task,
+    run_task_response::News,
 };
 
 use super::{Proxy, ProxyError, proxy::CALL_TIMEOUT};
@@ -213,6 +214,17 @@ impl Proxy {
 
     /// Reads a volume's state.
     pub async fn volume(&self, volume: &str) -> Result<StorageVolume, ProxyError> {
+        let answer = self.get_volume(volume).await?;
+        Ok(answer.volume.unwrap_or_default())
+    }
+
+    /// Where the volume's files are served to bearers of grants. Empty: only by way of us. Asked each time: the
+    /// storage-proxy may have been started anew, elsewhere.
+    pub async fn direct_url(&self, volume: &str) -> Result<String, ProxyError> {
+        Ok(self.get_volume(volume).await?.direct_url)
+    }
+
+    async fn get_volume(&self, volume: &str) -> Result<GetVolumeResponse, ProxyError> {
         let request = GetVolumeRequest {
             volume: volume.to_owned(),
         };
@@ -222,7 +234,7 @@ impl Proxy {
             .get_volume(self.request(request, Some(CALL_TIMEOUT))?)
             .await
             .map_err(|s| self.failed(s))?;
-        Ok(answer.into_inner().volume.unwrap_or_default())
+        Ok(answer.into_inner())
     }
 
     /// Counts a tree.

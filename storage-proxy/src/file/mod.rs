@@ -4,6 +4,7 @@
 //! by [`Files::in_tree`], so that it holds a place behind the tree's fence while it is in there.
 
 mod access;
+mod bearer;
 mod directory;
 mod etag;
 mod find;
@@ -17,6 +18,7 @@ mod transfer;
 mod upload;
 
 pub use access::{Files, Visit, cut_off, granted, in_scope};
+pub use bearer::{bearer, verified};
 pub use etag::etag;
 pub use find::Find;
 pub use glob::{Glob, GlobError};

@@ -2,11 +2,17 @@
 
 use std::sync::Arc;
 
-use tonic::{Request, Status, metadata::MetadataMap, service::Interceptor};
+use tonic::{
+    Request, Status,
+    metadata::{AsciiMetadataValue, MetadataMap},
+    service::Interceptor,
+};
 use vfolder_common::{
     error::{Reason, Refusal},
-    token::{GRANT_HEADER, SERVICE_HEADER, SharedSecret},
+    token::{SERVICE_HEADER, SharedSecret},
 };
+
+use crate::file::bearer;
 
 /// Lets the manager pass.
 #[derive(Clone, Debug)]
@@ -28,11 +34,12 @@ impl Interceptor for ServiceGate {
 
 impl Interceptor for GrantGate {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let token = header(request.metadata(), GRANT_HEADER)?;
-        let grant = self
-            .0
-            .verify_grant(token)
-            .map_err(|error| invalid(GRANT_HEADER, &error))?;
+        let grant = bearer(&self.0, |name| {
+            request
+                .metadata()
+                .get(name)
+                .map(AsciiMetadataValue::as_bytes)
+        })?;
         request.extensions_mut().insert(grant);
         Ok(request)
     }

@@ -7,10 +7,12 @@ mod auth;
 mod file;
 mod page_token;
 mod path;
+mod reflection;
 mod storage;
 mod stream;
 mod volume;
 
 pub use auth::{GrantGate, ServiceGate};
 pub use file::Service as FilesService;
+pub use reflection::reflection;
 pub use storage::Storage;

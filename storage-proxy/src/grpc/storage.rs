@@ -41,6 +41,7 @@ pub struct Storage {
     tasks: Tasks,
     secret: Arc<SharedSecret>,
     instance_id: Uuid,
+    direct_url: String,
 }
 
 impl Storage {
@@ -51,6 +52,16 @@ impl Storage {
             tasks,
             secret,
             instance_id,
+            direct_url: String::new(),
+        }
+    }
+
+    /// Telling where bearers of grants are served.
+    #[must_use]
+    pub fn with_direct_url(self, direct_url: &str) -> Self {
+        Self {
+            direct_url: direct_url.to_owned(),
+            ..self
         }
     }
 
@@ -128,6 +139,7 @@ impl StorageService for Storage {
             .map_err(|refused| refuse::by_tasks(&refused))?;
         Ok(Response::new(GetVolumeResponse {
             volume: Some(self.describe(&name).await),
+            direct_url: self.direct_url.clone(),
         }))
     }
 

@@ -15,6 +15,7 @@ mod crash;
 mod deep;
 mod digest;
 mod digest_reference;
+mod direct;
 mod disk_faults;
 mod ending;
 mod estimate;

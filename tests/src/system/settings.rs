@@ -30,6 +30,8 @@ pub struct Settings {
     pub auth: String,
     /// Log filter of both.
     pub log: String,
+    /// The storage-proxy's `[direct]`. Empty: it has none.
+    pub direct: String,
     /// The storage-proxy's certificates: `[tls]`.
     pub storage_tls: Option<Certificates>,
     /// What the manager shows to it: `[storage.tls]`, and https.
@@ -67,6 +69,7 @@ impl Default for Settings {
             operations: String::new(),
             auth: String::new(),
             log: "info".into(),
+            direct: "listen = \"127.0.0.1:0\"".into(),
             storage_tls: None,
             manager_tls: None,
         }
@@ -100,6 +103,9 @@ impl Settings {
         }
         if let Some(certificates) = &self.storage_tls {
             text += &certificates.section("tls");
+        }
+        if !self.direct.is_empty() {
+            let _ = writeln!(text, "[direct]\n{}", self.direct);
         }
         text
     }

@@ -3,6 +3,7 @@
 mod changes;
 mod creations;
 mod files;
+mod grants;
 mod lists;
 mod mounts;
 mod transfers;
@@ -33,6 +34,7 @@ pub fn bad_requests(id: &str) -> Vec<Bad> {
     changes::changes(&mut list, id);
     mounts::mounts(&mut list, id);
     files::files(&mut list, id);
+    grants::grants(&mut list, id);
     transfers::transfers(&mut list, id);
     lists::lists(&mut list, id);
     lists::operations(&mut list);

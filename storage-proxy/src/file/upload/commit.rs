@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     account::Accounts,
-    file::{Files, cut_off},
+    file::{Files, Visit, cut_off},
     refuse,
     task::{Guard, Stay},
     tree::{Control, Entry, TreeRoot},
@@ -72,7 +72,7 @@ impl Files {
         check: FileCheck,
     ) -> Result<Entry, Refusal> {
         let (files, scope) = (self.clone(), grant.clone());
-        let find = move |visit: &crate::file::Visit<'_>| files.find_upload(visit, &scope, id);
+        let find = move |visit: &Visit<'_>| files.find_upload(visit, &scope, id);
         self.commit(grant, find, check, None).await
     }
 
@@ -80,7 +80,7 @@ impl Files {
     pub(super) async fn commit(
         &self,
         grant: &Grant,
-        find: impl FnOnce(&crate::file::Visit<'_>) -> Result<Arc<Live>, Refusal> + Send + 'static,
+        find: impl FnOnce(&Visit<'_>) -> Result<Arc<Live>, Refusal> + Send + 'static,
         check: FileCheck,
         digest: Option<Digest>,
     ) -> Result<Entry, Refusal> {

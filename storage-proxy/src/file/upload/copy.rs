@@ -9,7 +9,8 @@ use std::{ffi::CStr, os::fd::OwnedFd, sync::Arc};
 
 use rustix::{
     fs::{
-        AtFlags, CWD, Mode, OFlags, copy_file_range, fsync, ioctl_ficlone, linkat, openat, unlinkat,
+        AtFlags, CWD, Mode, OFlags, copy_file_range, fstat, fsync, ioctl_ficlone, linkat, openat,
+        unlinkat,
     },
     io::{Errno, pread, pwrite},
     path::DecInt,
@@ -24,6 +25,7 @@ use crate::{
     faults::pass,
     file::Files,
     tree::{Entry, Fault, Meta},
+    volume::UploadRecord,
 };
 
 /// Copied between two looks whether the tree is still ours.
@@ -114,14 +116,11 @@ impl Commit {
     }
 
     /// The copy's time is that of the bytes, unless another was asked for.
-    fn with_time(
-        &self,
-        record: &crate::volume::UploadRecord,
-    ) -> Result<crate::volume::UploadRecord, Fault> {
+    fn with_time(&self, record: &UploadRecord) -> Result<UploadRecord, Fault> {
         let mut record = record.clone();
         if record.modified.is_none() {
-            let stat = rustix::fs::fstat(&self.store.data);
-            let meta = Meta::from(stat.map_err(|errno| Fault::System("fstat", errno))?);
+            let stat = fstat(&self.store.data).map_err(|errno| Fault::System("fstat", errno))?;
+            let meta = Meta::from(stat);
             let (seconds, nanos) = meta.modified;
             record.modified = Some((seconds, u32::try_from(nanos).unwrap_or(0)));
         }

@@ -172,6 +172,34 @@ impl Live {
         error.map_or(Ok(()), |errno| Err(failed(self, "write", errno)))
     }
 
+    /// As [`Live::write`], but what is written does not count until [`Live::count`] says so. Blocks.
+    pub fn write_uncounted(
+        &self,
+        store: &Store,
+        number: u64,
+        at: u64,
+        data: &[u8],
+    ) -> Result<(), Refusal> {
+        let range = at..at.saturating_add(data.len() as u64);
+        self.admit(number, &range)?;
+        let counted = |one: &Range<u64>| one.start < range.end && range.start < one.end;
+        if self.lock().arrived.iter().any(counted) {
+            return Err(Refusal::field(
+                "offset",
+                "some of what follows has arrived already; bytes with a checksum go where there are none yet",
+            ));
+        }
+        let (_, error) = write_at(&store.data, data, at);
+        error.map_or(Ok(()), |errno| Err(failed(self, "write", errno)))
+    }
+
+    /// What was written there has arrived. Blocks.
+    pub fn count(&self, store: &Store, range: Range<u64>) -> Result<(), Refusal> {
+        self.lock().check_open(self.id)?;
+        self.note(store, range)
+            .map_err(|errno| failed(self, "write", errno))
+    }
+
     fn admit(&self, number: u64, range: &Range<u64>) -> Result<(), Refusal> {
         let mut state = self.lock();
         state.check_open(self.id)?;

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use uuid::Uuid;
 use vfolder_common::error::{Reason, Refusal};
 
-use super::live::Live;
+use super::live::{Live, Phase};
 use crate::{refuse, tree::Fault};
 
 /// When to try again what somebody else is at.
@@ -50,8 +50,11 @@ pub fn too_many(id: Uuid, text: String) -> Refusal {
     about(id, Refusal::new(Reason::CountExceeded, text))
 }
 
-/// A system call on its files failed.
+/// A system call on its files failed. Of one that was given up meanwhile, for no other reason.
 pub fn failed(live: &Live, call: &'static str, errno: Errno) -> Refusal {
+    if matches!(live.lock().phase, Phase::Gone) {
+        return not_found(live.id);
+    }
     refuse::by_fault(Fault::System(call, errno), &live.path().to_string())
 }
 

@@ -36,6 +36,8 @@ pub struct UploadWriter {
     at: u64,
     written: u64,
     digest: Option<Digest>,
+    /// Nothing counts before it has ended well.
+    whole: bool,
 }
 
 /// What a writer holds. Threads that are writing hold it too, so that nothing of it ends before they do.
@@ -153,6 +155,18 @@ impl UploadWriter {
             at,
             written: 0,
             digest,
+            whole: false,
+        }
+    }
+
+    /// Lets what it writes from now on count whole or not at all: by [`UploadWriter::finish`], and otherwise nothing of it
+    /// has arrived. For bytes that are only known to be the right ones when the last of them has come.
+    #[must_use]
+    pub fn whole_or_nothing(self) -> Self {
+        Self {
+            whole: true,
+            written: 0,
+            ..self
         }
     }
 
@@ -191,13 +205,17 @@ impl UploadWriter {
             return Ok(());
         }
         let (session, at, count) = (Arc::clone(&self.session), self.at, data.len() as u64);
-        let mut digest = self.digest.take();
+        let (mut digest, whole) = (self.digest.take(), self.whole);
         let writing = self.files.tasks().serve(&self.live().volume, move |_| {
             if session.guard.is_cut() {
                 return Err(cut_off(session.turn.live.vfolder));
             }
             let Turn { live, number } = &session.turn;
-            live.write(&session.store, *number, at, &data)?;
+            if whole {
+                live.write_uncounted(&session.store, *number, at, &data)?;
+            } else {
+                live.write(&session.store, *number, at, &data)?;
+            }
             if let Some(digest) = &mut digest {
                 digest.update(&data);
             }
@@ -219,10 +237,26 @@ impl UploadWriter {
     /// # Errors
     /// IO_ERROR, VOLUME_FULL, GRANT_STALE.
     pub async fn finish(self) -> Result<UploadState, Refusal> {
+        if self.whole {
+            self.count().await?;
+        }
         self.checkpoint(CHECKPOINT_AT_END).await?;
         let (files, live) = (self.files.clone(), Arc::clone(self.live()));
         drop(self);
         Ok(files.state_of(&live))
+    }
+
+    async fn count(&self) -> Result<(), Refusal> {
+        let (session, all) = (Arc::clone(&self.session), self.at - self.written..self.at);
+        let counting = self.files.tasks().serve(&self.live().volume, move |_| {
+            if session.guard.is_cut() {
+                return Err(cut_off(session.turn.live.vfolder));
+            }
+            session.turn.live.count(&session.store, all)
+        });
+        counting
+            .await
+            .map_err(|refused| refuse::by_tasks(&refused))?
     }
 
     /// What was digested, if it was.

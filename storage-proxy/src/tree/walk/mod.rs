@@ -47,6 +47,11 @@ pub trait Visitor: Sync {
         false
     }
 
+    /// Whether the entries of a wide directory are best taken in the order of their inodes.
+    fn sorts_wide_directories(&self) -> bool {
+        false
+    }
+
     /// Opens the directory `name` of `parent`, which is open as `handle`; nothing, if there is nothing to be done in it.
     ///
     /// # Errors

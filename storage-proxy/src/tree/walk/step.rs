@@ -125,9 +125,12 @@ impl<'a, V: Visitor> Thread<'a, V> {
                 .map_err(|fault| located(&dir, fault, c""))?;
         }
         let shares = self.visitor.shares_directories();
+        // The first batch tells whether it is a wide one.
+        let mut sorted = position.is_some() && self.visitor.sorts_wide_directories();
         loop {
             let mut below = Vec::new();
-            let read = self.read_batch(&dir, &handle, &mut below);
+            let read = self.read_batch(&dir, &handle, sorted, &mut below);
+            sorted = self.visitor.sorts_wide_directories();
             let mut position = read.map_err(|(fault, name)| located(&dir, fault, &name))?;
             if let Some(first) = below.pop() {
                 self.put_off(dir, position, below);
@@ -193,6 +196,7 @@ impl<'a, V: Visitor> Thread<'a, V> {
         &mut self,
         dir: &Arc<Dir<V::Data>>,
         handle: &OwnedFd,
+        sorted: bool,
         below: &mut Vec<Job<V::Data>>,
     ) -> Result<Option<u64>, (Fault, CString)> {
         self.control
@@ -200,10 +204,14 @@ impl<'a, V: Visitor> Thread<'a, V> {
             .map_err(|fault| (fault, CString::default()))?;
         // Out of the way of what looks at the entries.
         let mut dirents = self.dirents.take().unwrap_or_default();
-        let read = dirents.batch(handle.as_fd(), |name, kind| {
+        let visit = |name: &CStr, kind| {
             self.control.check()?;
             self.look(dir, handle, name, kind, below)
-        });
+        };
+        let read = match sorted {
+            true => dirents.sorted_batch(handle.as_fd(), visit),
+            false => dirents.batch(handle.as_fd(), visit),
+        };
         self.dirents = Some(dirents);
         read
     }

@@ -181,39 +181,44 @@ mod tests {
         (dir, UploadFolder(opened))
     }
 
-    fn set(ranges: &[Range<u64>]) -> RangeSet {
-        let mut set = RangeSet::default();
-        for range in ranges {
-            set.insert(range.clone()).unwrap();
-        }
-        set
+    fn set(ranges: &[(u64, u64)]) -> RangeSet {
+        ranges.to_vec().try_into().unwrap()
     }
 
     #[test]
     fn what_was_noted_is_recalled_up_to_the_first_record_that_is_not_whole() {
         let (dir, folder) = folder();
-        let mut log = Arrivals::begin(&folder, &set(&[0..10, 20..30])).unwrap();
+        let mut log = Arrivals::begin(&folder, &set(&[(0, 10), (20, 30)])).unwrap();
         for range in [10..15, 40..50, 15..20] {
             log.append(&range).unwrap();
         }
         let record = UploadRecord::default();
-        assert_eq!(Arrivals::recall(&folder, &record), set(&[0..30, 40..50]));
+        assert_eq!(
+            Arrivals::recall(&folder, &record),
+            set(&[(0, 30), (40, 50)])
+        );
         let path = dir.path().join("ranges");
         let whole = fs::read(&path).unwrap();
         fs::write(&path, &whole[..whole.len() - 1]).unwrap();
         assert_eq!(
             Arrivals::recall(&folder, &record),
-            set(&[0..15, 20..30, 40..50])
+            set(&[(0, 15), (20, 30), (40, 50)])
         );
         let mut flipped = whole.clone();
         flipped[4 * RECORD + 9] ^= 1;
         fs::write(&path, &flipped).unwrap();
-        assert_eq!(Arrivals::recall(&folder, &record), set(&[0..15, 20..30]));
+        assert_eq!(
+            Arrivals::recall(&folder, &record),
+            set(&[(0, 15), (20, 30)])
+        );
         // A record that was valid at another place, or in an earlier log.
         let mut doubled = whole.clone();
         doubled.copy_within(3 * RECORD..4 * RECORD, 4 * RECORD);
         fs::write(&path, &doubled).unwrap();
-        assert_eq!(Arrivals::recall(&folder, &record), set(&[0..15, 20..30]));
+        assert_eq!(
+            Arrivals::recall(&folder, &record),
+            set(&[(0, 15), (20, 30)])
+        );
     }
 
     #[test]
@@ -222,16 +227,16 @@ mod tests {
         let mut log = Arrivals::begin(&folder, &set(&[])).unwrap();
         log.append(&(0..100)).unwrap();
         let record = UploadRecord {
-            durable: set(&[0..40]),
+            durable: set(&[(0, 40)]),
             ..UploadRecord::default()
         };
-        assert_eq!(Arrivals::recall(&folder, &record), set(&[0..100]));
+        assert_eq!(Arrivals::recall(&folder, &record), set(&[(0, 100)]));
         let path = dir.path().join("ranges");
         let mut other = fs::read(&path).unwrap();
         other[..RECORD].copy_from_slice(&head(Uuid::from_u128(7)));
         fs::write(&path, other).unwrap();
-        assert_eq!(Arrivals::recall(&folder, &record), set(&[0..40]));
+        assert_eq!(Arrivals::recall(&folder, &record), set(&[(0, 40)]));
         fs::remove_file(&path).unwrap();
-        assert_eq!(Arrivals::recall(&folder, &record), set(&[0..40]));
+        assert_eq!(Arrivals::recall(&folder, &record), set(&[(0, 40)]));
     }
 }

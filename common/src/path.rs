@@ -1,4 +1,5 @@
-//! Relative paths that name nothing outside the directory they are resolved in.
+//! Relative paths that name nothing outside the directory they are resolved in: what the manager puts into grants and the
+//! storage-proxy opens.
 
 use std::{ffi::CString, fmt};
 

@@ -1,0 +1,75 @@
+//! The page.
+
+use std::fmt::Write as _;
+
+use crate::{
+    memory::Memory,
+    rounds::{Round, Way, median_ratio, median_time},
+    settings::Settings,
+};
+
+/// What is to be reached: the way, its peer, the least ratio of their speeds.
+const TARGETS: [(Way, Way, f64); 5] = [
+    (Way::ReadDirect, Way::ReadBare, 0.70),
+    (Way::WriteDirect, Way::WriteBare, 0.70),
+    (Way::ReadManager, Way::ReadDirect, 0.60),
+    (Way::WriteManager, Way::WriteDirect, 0.60),
+    (Way::HttpOurs, Way::HttpNginx, 0.80),
+];
+/// At most so much above idle, in KiB.
+const MOST_MEMORY: u64 = 64 << 10;
+
+/// What was measured, as Markdown.
+pub fn write(settings: &Settings, rounds: &[Round], memory: &[Memory]) -> String {
+    let mut page = String::new();
+    let mebibytes = settings.size >> 20;
+    let _ = writeln!(
+        page,
+        "One file of {mebibytes} MiB, messages of {} KiB, {} rounds.\n",
+        settings.chunk >> 10,
+        rounds.len()
+    );
+    page += "| way | seconds | MiB/s |\n| --- | --- | --- |\n";
+    for way in Way::ALL {
+        if let Some(seconds) = median_time(rounds, way) {
+            #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
+            let speed = mebibytes as f64 / seconds;
+            let _ = writeln!(page, "| {} | {seconds:.2} | {speed:.0} |", way.name());
+        }
+    }
+    page +=
+        "\n| speed of | compared with | target | measured | |\n| --- | --- | --- | --- | --- |\n";
+    for (way, peer, least) in TARGETS {
+        if let Some(ratio) = median_ratio(rounds, way, peer) {
+            let met = if ratio >= least { "met" } else { "**missed**" };
+            let (way, peer) = (way.name(), peer.name());
+            let _ = writeln!(
+                page,
+                "| {way} | {peer} | ≥ {least:.2} × | {ratio:.2} × | {met} |"
+            );
+        }
+    }
+    if !memory.is_empty() {
+        let size = settings.parallel_size >> 20;
+        let _ = writeln!(
+            page,
+            "\n16 transfers of {size} MiB at once:\n\n| service | idle, MiB | peak, MiB | above idle | |\n| --- | --- | --- | --- | --- |"
+        );
+        for Memory { what, idle, peak } in memory {
+            let above = peak.saturating_sub(*idle);
+            let met = if above <= MOST_MEMORY {
+                "met"
+            } else {
+                "**missed**"
+            };
+            let _ = writeln!(
+                page,
+                "| {what} | {} | {} | {} | {met} |",
+                idle >> 10,
+                peak >> 10,
+                above >> 10
+            );
+        }
+    }
+    page
+}
