@@ -53,6 +53,14 @@ fn disturb(directory: &Path, crowd: usize, seed: u64, stop: &AtomicBool) -> u64 
     changes
 }
 
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 fn memory(process: u32, what: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(what));
@@ -77,7 +85,10 @@ fn a_list_of_very_many_entries_misses_and_doubles_none_that_stays(filesystem: Fi
     run(async {
         let desk = Desk::within(disk.path()).await;
         let directory = desk.tree().join("crowd");
-        fill(&directory, crowd);
+        // Beside the connection, which is kept alive meanwhile.
+        let filled = directory.clone();
+        let filling = tokio::task::spawn_blocking(move || fill(&filled, crowd));
+        filling.await.unwrap();
         let process = desk.proxy.process.id();
         let idle = memory(process, "VmRSS");
         let stop = Arc::new(AtomicBool::new(false));
@@ -85,10 +96,12 @@ fn a_list_of_very_many_entries_misses_and_doubles_none_that_stays(filesystem: Fi
             let (directory, stop) = (directory.clone(), Arc::clone(&stop));
             move || disturb(&directory, crowd, seed, &stop)
         });
+        // A list that fails ends it, too.
+        let stopping = StopOnDrop(stop);
         let begun = Instant::now();
         let pages = list(&desk, crowd).await;
         let took = begun.elapsed();
-        stop.store(true, Relaxed);
+        drop(stopping);
         let changes = disturbing.join().unwrap();
         let peak = memory(process, "VmHWM");
         eprintln!(
