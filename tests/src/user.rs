@@ -17,7 +17,8 @@ use vfolder_proto::{
         MountMode, MountRequest, OperationMetadata, PurgeVFolderRequest, RestoreVFolderRequest,
         UnmountRequest, VFolder, VFolderStatus, file_service_client::FileServiceClient,
         mount_service_client::MountServiceClient, operation_service_client::OperationServiceClient,
-        v_folder_service_client::VFolderServiceClient, volume_service_client::VolumeServiceClient,
+        tree_service_client::TreeServiceClient, v_folder_service_client::VFolderServiceClient,
+        volume_service_client::VolumeServiceClient,
     },
 };
 
@@ -46,6 +47,8 @@ pub struct User {
     pub mounts: MountServiceClient<Authorized>,
     /// FileService.
     pub files: FileServiceClient<Authorized>,
+    /// TreeService.
+    pub trees: TreeServiceClient<Authorized>,
     /// VolumeService.
     pub volumes: VolumeServiceClient<Authorized>,
     /// google.longrunning.Operations.
@@ -66,6 +69,7 @@ impl User {
             vfolders: VFolderServiceClient::new(authorized.clone()),
             mounts: MountServiceClient::new(authorized.clone()),
             files: FileServiceClient::new(authorized.clone()),
+            trees: TreeServiceClient::new(authorized.clone()),
             volumes: VolumeServiceClient::new(authorized.clone()),
             operations: OperationsClient::new(authorized.clone()),
             operation_watch: OperationServiceClient::new(authorized),

@@ -38,6 +38,7 @@ mod staged;
 mod storm;
 mod time;
 mod tls;
+mod tree_work;
 mod updates;
 mod visibility;
 mod volumes;

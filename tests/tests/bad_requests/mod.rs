@@ -5,6 +5,7 @@ mod creations;
 mod files;
 mod lists;
 mod mounts;
+mod trees;
 
 use prost::Message;
 use prost_types::Duration;
@@ -32,6 +33,7 @@ pub fn bad_requests(id: &str) -> Vec<Bad> {
     changes::changes(&mut list, id);
     mounts::mounts(&mut list, id);
     files::files(&mut list, id);
+    trees::trees(&mut list, id);
     lists::lists(&mut list, id);
     lists::operations(&mut list);
     list.0
