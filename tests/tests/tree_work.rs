@@ -64,6 +64,7 @@ async fn begin_remove(user: &User, request: RemoveTreeRequest) -> Operation {
 /// `tree`/packed.tar.gz, of so many files; answers where these are.
 fn pack(system: &System, tree: &Path, files: usize) -> std::path::PathBuf {
     let source = system.folder().join("source");
+    fs::create_dir_all(&source).unwrap();
     fill(&source, files, 300);
     let packed = Command::new("tar")
         .arg("-czf")
@@ -253,6 +254,7 @@ async fn a_cancelled_removal_leaves_the_vfolder_ready(engine: Engine) {
     assert!(system.tree(&id).join("file").exists());
     resume(&system, paused).await;
     // Once it is at work, too.
+    fs::create_dir(system.tree(&id).join("many")).unwrap();
     fill(&system.tree(&id).join("many"), 5_000, 10);
     let begun = begin_remove(&alice, remove(&id, "many")).await;
     alice.cancel(&begun.name).await.unwrap();
@@ -370,6 +372,7 @@ async fn a_removal_survives_kills_of_both(engine: Engine) {
     let id = alice.create("data").await.unwrap().id;
     let tree = system.tree(&id);
     let many = tree.join("many");
+    fs::create_dir(&many).unwrap();
     fill(&many, 4_000, 10);
     fs::write(tree.join("kept"), "kept").unwrap();
     let begun = begin_remove(&alice, remove(&id, "many")).await;
