@@ -73,13 +73,14 @@ pub enum ServeError {
 }
 
 /// What stands behind the gate, by the services' names.
-const SERVED: [&str; 9] = [
+const SERVED: [&str; 10] = [
     VFolderServiceServer::<()>::NAME,
     MountServiceServer::<()>::NAME,
     VolumeServiceServer::<()>::NAME,
     OperationServiceServer::<()>::NAME,
     OperationsServer::<()>::NAME,
     FileServiceServer::<()>::NAME,
+    TreeServiceServer::<()>::NAME,
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
