@@ -74,7 +74,7 @@ pub enum ServeError {
 }
 
 /// What stands behind the gate, by the services' names.
-const SERVED: [&str; 11] = [
+const SERVED: [&str; 12] = [
     VFolderServiceServer::<()>::NAME,
     MountServiceServer::<()>::NAME,
     VolumeServiceServer::<()>::NAME,
@@ -83,6 +83,7 @@ const SERVED: [&str; 11] = [
     FileServiceServer::<()>::NAME,
     QuotaServiceServer::<()>::NAME,
     GrantServiceServer::<()>::NAME,
+    TreeServiceServer::<()>::NAME,
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",

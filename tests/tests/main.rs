@@ -40,6 +40,7 @@ mod staged;
 mod storm;
 mod time;
 mod tls;
+mod tree_work;
 mod updates;
 mod uploads;
 mod visibility;

@@ -1,5 +1,7 @@
 //! What a task is to do.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -95,7 +97,7 @@ pub enum Existing {
 }
 
 /// Removing what is in a tree. Paths are from the tree's root.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removal {
     /// Whose.
     pub vfolder: Uuid,
@@ -103,6 +105,18 @@ pub struct Removal {
     pub paths: Vec<RelativePath>,
     /// What is not there counts as removed.
     pub missing_ok: bool,
+}
+
+/// For the log: a request may name a megabyte of paths.
+impl fmt::Debug for Removal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Removal")
+            .field("vfolder", &self.vfolder)
+            .field("first", &self.paths.first())
+            .field("paths", &self.paths.len())
+            .field("missing_ok", &self.missing_ok)
+            .finish()
+    }
 }
 
 impl Work {

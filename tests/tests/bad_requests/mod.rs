@@ -8,6 +8,7 @@ mod lists;
 mod mounts;
 mod quotas;
 mod transfers;
+mod trees;
 
 use prost::Message;
 use prost_types::Duration;
@@ -37,6 +38,7 @@ pub fn bad_requests(id: &str) -> Vec<Bad> {
     files::files(&mut list, id);
     grants::grants(&mut list, id);
     transfers::transfers(&mut list, id);
+    trees::trees(&mut list, id);
     lists::lists(&mut list, id);
     lists::operations(&mut list);
     quotas::quotas(&mut list);

@@ -16,6 +16,7 @@ on_each_engine!(
     a_manager_that_dies_while_it_makes_and_changes_a_vfolder_loses_nothing,
     a_manager_that_dies_while_it_clones_loses_nothing,
     a_manager_that_dies_while_it_purges_loses_nothing,
+    a_manager_that_dies_while_it_has_work_done_in_a_tree_loses_nothing,
     a_manager_that_dies_while_it_cancels_leaves_nothing,
     a_manager_that_dies_while_it_waits_or_sweeps_goes_on,
 );
@@ -42,6 +43,7 @@ const CLONES: &[&str] = &[
     "call.forget_task",
 ];
 const PURGES: &[&str] = &["vfolder.purge", "operation.forget"];
+const PERFORMS: &[&str] = &["vfolder.perform"];
 const CANCELS: &[&str] = &[
     "operation.cancel",
     "call.cancel_task",
@@ -61,7 +63,7 @@ const WAITS: &[&str] = &[
 
 #[test]
 fn every_fault_point_of_the_manager_is_tried() {
-    let mut tried: Vec<String> = [MAKES, CLONES, PURGES, CANCELS, WAITS]
+    let mut tried: Vec<String> = [MAKES, CLONES, PURGES, PERFORMS, CANCELS, WAITS]
         .concat()
         .iter()
         .flat_map(|what| [format!("{what}.before"), format!("{what}.after")])
@@ -105,6 +107,10 @@ async fn a_manager_that_dies_while_it_clones_loses_nothing(engine: Engine) {
 
 async fn a_manager_that_dies_while_it_purges_loses_nothing(engine: Engine) {
     at_each(PURGES, stories::purges, engine).await;
+}
+
+async fn a_manager_that_dies_while_it_has_work_done_in_a_tree_loses_nothing(engine: Engine) {
+    at_each(PERFORMS, stories::performs, engine).await;
 }
 
 async fn a_manager_that_dies_while_it_cancels_leaves_nothing(engine: Engine) {

@@ -1,11 +1,12 @@
 //! Stories that pass through the points of what callers ask for.
 
 use tonic::Code;
+use uuid::Uuid;
 use vfolder_proto::{
     google::longrunning::DeleteOperationRequest,
     v1::{
-        MountMode, MountRequest, PurgeVFolderRequest, RenewMountRequest, UpdateVFolderRequest,
-        VFolder, VFolderStatus,
+        MountMode, MountRequest, PurgeVFolderRequest, RemoveTreeRequest, RenewMountRequest,
+        UpdateVFolderRequest, VFolder, VFolderStatus,
     },
 };
 use vfolder_tests::{User, assert_same_tree, fill, operation_metadata};
@@ -99,6 +100,33 @@ pub async fn clones(point: &str, doomed: &mut Doomed) {
     doomed.status(&copy, VFolderStatus::Ready).await;
     doomed.status(&id, VFolderStatus::Ready).await;
     assert_same_tree(&doomed.system.tree(&id), &doomed.system.tree(&copy));
+}
+
+pub async fn performs(_: &str, doomed: &mut Doomed) {
+    let id = doomed.create("data").await;
+    let tree = doomed.system.tree(&id);
+    fill(&tree, 50, 100);
+    std::fs::write(tree.join("kept"), "kept").unwrap();
+    let request = RemoveTreeRequest {
+        vfolder_id: id.clone(),
+        paths: std::fs::read_dir(&tree)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "kept")
+            .collect(),
+        request_id: Uuid::new_v4().to_string(),
+        ..RemoveTreeRequest::default()
+    };
+    // Repeated, it is the same operation.
+    let operation = doomed
+        .wait_for("it is being removed", async |user: &User| {
+            let answer = user.trees.clone().remove_tree(request.clone()).await;
+            Some(answer.ok()?.into_inner())
+        })
+        .await;
+    doomed.ended(&operation.name).await;
+    doomed.status(&id, VFolderStatus::Ready).await;
+    assert_eq!(std::fs::read_dir(&tree).unwrap().count(), 1);
 }
 
 pub async fn purges(_: &str, doomed: &mut Doomed) {

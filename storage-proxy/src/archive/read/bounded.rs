@@ -50,6 +50,9 @@ impl Bounds {
 pub(super) trait Source: Read {
     /// Passes over so many bytes, which must be there.
     fn skip(&mut self, bytes: u64) -> Result<(), Stop>;
+
+    /// Once nothing more of it counts: whether all was well, as far as that is told only at the end.
+    fn finish(&mut self) -> Result<(), Stop>;
 }
 
 /// A file that is read where nobody else's position counts.
@@ -94,6 +97,10 @@ impl Source for Plain<'_> {
             return Err(cut_off().into());
         }
         self.at += bytes;
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Stop> {
         Ok(())
     }
 }
@@ -142,6 +149,12 @@ impl Source for Metered<'_> {
             }
             bytes -= got as u64;
         }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), Stop> {
+        let mut rest = [0; 16 << 10];
+        while self.read(&mut rest)? > 0 {}
         Ok(())
     }
 }

@@ -160,14 +160,16 @@ impl Job<'_> {
             before: record.and_then(|record| record.progress),
             sync: handle,
         };
-        work(&inside)
+        let worked = work(&inside)
             .and_then(|()| {
                 self.at("inside.worked")?;
                 inside.sync()?;
                 self.at("inside.synced")?;
                 Ok(())
             })
-            .map_err(|ended| self.why(ended, &guard))?;
+            .map_err(|ended| self.why(ended, &guard));
+        // What was kept for after a crash is of no use to one that has failed.
+        worked.map_err(|why| self.clean_up_after(why))?;
         let progress = control.progress();
         control.set_totals(progress.entries_done, progress.bytes_done);
         let totals = Totals {

@@ -107,5 +107,6 @@ async fn what_lies_about_its_size_or_content_does_not_appear() {
         let kind = ends_with(&scene, &zip(&[lie]), 1 << 30, 10).await;
         assert_eq!(kind, FailureKind::ArchiveInvalid);
         assert_eq!(fs::read_dir(scene.tree().join("out")).unwrap().count(), 0);
+        assert_eq!(scene.rig.count("staging"), 0);
     }
 }

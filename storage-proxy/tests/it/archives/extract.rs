@@ -65,7 +65,7 @@ async fn what_other_programs_have_made_is_unpacked() {
     tar("zst", &["--zstd"]);
     let mut zip = Command::new("zip");
     zip.args(["-qry", "-X"])
-        .arg(whole("zip"))
+        .arg(whole("made.zip"))
         .arg(".")
         .current_dir(&source);
     run(&mut zip);

@@ -306,7 +306,9 @@ async fn a_hostile_archive_is_refused_before_anything_is_written() {
     for (what, archive) in hostile() {
         fs::write(scene.tree().join("archive"), &archive).unwrap();
         let before = oracle::describe(&scene.tree());
-        let ended = scene.extract(scene.extraction("archive")).await;
+        let mut extraction = scene.extraction("archive");
+        extraction.max_bytes = u64::MAX;
+        let ended = scene.extract(extraction).await;
         let failure = ended
             .failure
             .unwrap_or_else(|| panic!("{what} is unpacked"));
