@@ -74,7 +74,7 @@ pub enum ServeError {
 }
 
 /// What stands behind the gate, by the services' names.
-const SERVED: [&str; 10] = [
+const SERVED: [&str; 11] = [
     VFolderServiceServer::<()>::NAME,
     MountServiceServer::<()>::NAME,
     VolumeServiceServer::<()>::NAME,
@@ -82,6 +82,7 @@ const SERVED: [&str; 10] = [
     OperationsServer::<()>::NAME,
     FileServiceServer::<()>::NAME,
     GrantServiceServer::<()>::NAME,
+    TreeServiceServer::<()>::NAME,
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
     "grpc.reflection.v1alpha.ServerReflection",
@@ -254,7 +255,7 @@ fn reflection() -> Result<tonic_reflection::server::Builder<'static>, ServeError
     let mut builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(vfolder_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-    for service in &SERVED[..8] {
+    for service in &SERVED[..9] {
         builder = builder.with_service_name(*service);
     }
     Ok(builder)
