@@ -22,7 +22,7 @@ pub struct Door {
 
 #[derive(Clone)]
 enum Files {
-    Plain(FileServiceClient<Channel>, AsciiMetadataValue),
+    Plain(Box<FileServiceClient<Channel>>, AsciiMetadataValue),
     Manager(Box<FileServiceClient<Authorized>>),
 }
 
@@ -52,7 +52,7 @@ impl Door {
         let bearer = format!("Bearer {token}");
         let bearer = bearer.parse().map_err(|_| "a token is printable")?;
         Ok(Self {
-            files: Files::Plain(FileServiceClient::new(channel), bearer),
+            files: Files::Plain(Box::new(FileServiceClient::new(channel)), bearer),
             vfolder: vfolder.to_owned(),
         })
     }
