@@ -7,10 +7,11 @@ use prost_types::FieldMask;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use vfolder_proto::v1::{
-    CreateDirectoryRequest, DeleteVFolderRequest, ListFilesRequest, MountMode, PurgeVFolderRequest,
+    CreateDirectoryRequest, DeleteVFolderRequest, GetUsageRequest, ListFilesRequest, MountMode,
+    MoveFileRequest, PurgeVFolderRequest, RemoveFilesRequest, SearchFilesRequest, StatFileRequest,
     UpdateVFolderRequest, VFolder, VFolderStatus,
 };
-use vfolder_tests::{Engine, System, User, assert_refused, on_each_engine};
+use vfolder_tests::{Engine, System, User, assert_refused, on_each_engine, reason_of};
 
 use crate::staged::Staged;
 
@@ -110,26 +111,8 @@ async fn ask(alice: &User, cell: &Cell) -> Result<(), Status> {
     let done = |_: VFolder| ();
     match cell.access {
         "METADATA" => alice.get(&id).await.map(done),
-        "READABLE" => {
-            let request = ListFilesRequest {
-                vfolder_id: id,
-                ..ListFilesRequest::default()
-            };
-            alice.files.clone().list_files(request).await.map(|_| ())
-        }
-        "WRITABLE" => {
-            let request = CreateDirectoryRequest {
-                vfolder_id: id,
-                path: "made".into(),
-                ..CreateDirectoryRequest::default()
-            };
-            alice
-                .files
-                .clone()
-                .create_directory(request)
-                .await
-                .map(|_| ())
-        }
+        "READABLE" => alike(&look(alice, &id).await),
+        "WRITABLE" => alike(&change(alice, &id).await),
         "UPDATABLE" => {
             let request = UpdateVFolderRequest {
                 vfolder: Some(VFolder {
@@ -179,6 +162,74 @@ async fn ask(alice: &User, cell: &Cell) -> Result<(), Status> {
         }
         other => panic!("nothing is known that needs {other}"),
     }
+}
+
+/// Every RPC that looks at files.
+async fn look(alice: &User, id: &str) -> Vec<Result<(), Status>> {
+    let (vfolder_id, mut files) = (id.to_owned(), alice.files.clone());
+    let list = ListFilesRequest {
+        vfolder_id: vfolder_id.clone(),
+        ..ListFilesRequest::default()
+    };
+    let stat = StatFileRequest {
+        vfolder_id: vfolder_id.clone(),
+        ..StatFileRequest::default()
+    };
+    let search = SearchFilesRequest {
+        vfolder_id: vfolder_id.clone(),
+        pattern: "*".into(),
+        ..SearchFilesRequest::default()
+    };
+    let usage = GetUsageRequest {
+        vfolder_id,
+        ..GetUsageRequest::default()
+    };
+    vec![
+        files.list_files(list).await.map(drop),
+        files.stat_file(stat).await.map(drop),
+        files.search_files(search).await.map(drop),
+        files.get_usage(usage).await.map(drop),
+    ]
+}
+
+/// Every RPC that changes them at once.
+async fn change(alice: &User, id: &str) -> Vec<Result<(), Status>> {
+    let (vfolder_id, mut files) = (id.to_owned(), alice.files.clone());
+    let make = CreateDirectoryRequest {
+        vfolder_id: vfolder_id.clone(),
+        path: "made".into(),
+        ..CreateDirectoryRequest::default()
+    };
+    let rename = MoveFileRequest {
+        vfolder_id: vfolder_id.clone(),
+        path: "made".into(),
+        new_path: "moved".into(),
+        ..MoveFileRequest::default()
+    };
+    let remove = RemoveFilesRequest {
+        vfolder_id,
+        paths: vec!["moved".into()],
+        ..RemoveFilesRequest::default()
+    };
+    vec![
+        files.create_directory(make).await.map(drop),
+        files.move_file(rename).await.map(drop),
+        files.remove_files(remove).await.map(drop),
+    ]
+}
+
+/// The answer that all of them have.
+fn alike(answers: &[Result<(), Status>]) -> Result<(), Status> {
+    let told = |answer: &Result<(), Status>| {
+        let refusal = answer.as_ref().err();
+        refusal.map(|status| (status.code(), reason_of(status)))
+    };
+    let first = told(&answers[0]);
+    assert!(
+        answers.iter().all(|answer| told(answer) == first),
+        "{answers:?}"
+    );
+    answers[0].clone()
 }
 
 /// Ends by itself: told when to try again, and who is at work.
