@@ -67,7 +67,7 @@ fn pack(system: &System, tree: &Path, files: usize) -> std::path::PathBuf {
     fs::create_dir_all(&source).unwrap();
     fill(&source, files, 300);
     let packed = Command::new("tar")
-        .arg("-czf")
+        .args(["--format=pax", "-czf"])
         .arg(tree.join("packed.tar.gz"))
         .arg("-C")
         .arg(&source)
