@@ -96,6 +96,11 @@ need_filesystems() {
     fi
 }
 
+# The client that plain HTTP is tried with.
+need_curl() {
+    command -v curl >/dev/null || apt_install curl || lacks "curl" "apt-get install curl"
+}
+
 # What finds faults with filesystems, for `make test-foreign`.
 need_suites() {
     local tool
@@ -122,7 +127,7 @@ need_rust
 [ "$missing" -eq 0 ] || exit 1
 case $purpose in
 run) ;;
-test) need_postgres && need_nextest && need_filesystems ;;
+test) need_postgres && need_nextest && need_filesystems && need_curl ;;
 foreign) need_nextest && need_filesystems && need_suites ;;
 lint) need_components ;;
 clients) need_venv ;;
@@ -130,6 +135,7 @@ all)
     need_postgres
     need_nextest
     need_filesystems
+    need_curl
     need_components
     need_venv
     ;;

@@ -1,7 +1,4 @@
--- Work inside a tree: kinds of operations, and what they are to do.
+-- Work inside a tree: what its operations are to do. (Their kinds are there already.)
 
-ALTER TABLE operations DROP CONSTRAINT operations_kind_check;
-ALTER TABLE operations ADD CONSTRAINT operations_kind_check CHECK (kind IN ('CREATE', 'CLONE', 'PURGE', 'VERIFY', 'EXTRACT', 'REMOVE', 'RECOUNT')) NOT VALID;
-ALTER TABLE operations VALIDATE CONSTRAINT operations_kind_check;
--- Of what works inside a tree: a JSON object.
+-- A JSON object; empty for all others.
 ALTER TABLE operations ADD COLUMN arguments TEXT NOT NULL DEFAULT '';
