@@ -31,6 +31,14 @@ MOUNT=\$(call vfolder.v1.MountService/Mount "{\"vfolder_id\": \"\$ID\", \"sessio
 call vfolder.v1.VFolderService/Explain "{\"vfolder_id\": \"\$ID\"}"
 call vfolder.v1.MountService/Unmount "{\"vfolder_id\": \"\$ID\", \"mount_id\": \"\$MOUNT\"}"
 
+# Files in and out: a grant for an hour, and curl with it
+GRANT=\$(call vfolder.v1.GrantService/CreateGrant "{\"vfolder_id\": \"\$ID\", \"mode\": \"READ_WRITE\", \"ttl\": \"3600s\"}")
+URL=\$(sed -n 's/^ *"httpUrl": "\(.*\)".*/\1/p' <<<"\$GRANT"); BEARER=\$(sed -n 's/^ *"token": "\(.*\)".*/authorization: Bearer \1/p' <<<"\$GRANT")
+curl -i -H "\$BEARER" -H "Tus-Resumable: 1.0.0" -H "Upload-Length: 6" -H "Upload-Metadata: filename \$(printf results/hello.txt | base64)" \\
+    -H "Content-Type: application/offset+octet-stream" --data-binary "hello
+" "\$URL/uploads"
+curl -H "\$BEARER" "\$URL/files/results/hello.txt"
+
 # Clone it, and wait for the clone to end
 OPERATION=\$(call vfolder.v1.VFolderService/CloneVFolder "{\"source_id\": \"\$ID\", \"vfolder\": {\"name\": \"copy\"}}" | operation)
 call google.longrunning.Operations/WaitOperation "{\"name\": \"\$OPERATION\"}"

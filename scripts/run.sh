@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Starts the storage-proxy and the manager on loopback. Secrets, configuration, database, volume and logs are in .data
-# and stay there. PORT and STORAGE_PORT choose other ports than 7070 and 7071. Ctrl-C stops both.
+# and stay there. PORT, STORAGE_PORT and DIRECT_PORT choose other ports than 7070, 7071 and 7072. Ctrl-C stops both.
 set -euo pipefail
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -32,6 +32,7 @@ write_configs() {
     [ -e "$storage_config" ] || cat >"$storage_config" <<EOF
 listen = "127.0.0.1:${STORAGE_PORT:-7071}"
 secret_file = "$data/storage.secret"
+direct.listen = "127.0.0.1:${DIRECT_PORT:-7072}"
 
 [[volumes]]
 name = "local"
@@ -62,7 +63,12 @@ EOF
         sed -i "s/^listen = .*/listen = \"127.0.0.1:$STORAGE_PORT\"/" "$storage_config"
         sed -i "s/^address = .*/address = \"http:\/\/127.0.0.1:$STORAGE_PORT\"/" "$manager_config"
     fi
+    if [ -n "${DIRECT_PORT:-}" ]; then
+        sed -i "s/^direct.listen = .*/direct.listen = \"127.0.0.1:$DIRECT_PORT\"/" "$storage_config"
+    fi
 }
+
+direct_of() { sed -n 's/^direct.listen = "\(.*\)"/\1/p' "$1"; }
 
 listen_of() { sed -n 's/^listen = "\(.*\)"/\1/p' "$1"; }
 
@@ -147,6 +153,8 @@ write_configs
 [ -e "$data/volume/volume.json" ] || "$storage_proxy" volume init --name local "$data/volume"
 require_free "$(listen_of "$storage_config")" STORAGE_PORT
 require_free "$(listen_of "$manager_config")" PORT
+# Files that an older version wrote have none.
+[ -z "$(direct_of "$storage_config")" ] || require_free "$(direct_of "$storage_config")" DIRECT_PORT
 start_both
 token=$("$manager" token --config "$manager_config" --sub alice --ttl 24h)
 "$repo/scripts/cheat-sheet.sh" "$(listen_of "$manager_config")" "$token"
