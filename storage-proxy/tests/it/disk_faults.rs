@@ -13,7 +13,7 @@ use crate::{
     support::eventually,
 };
 
-/// The points that are on the way of a create, a clone and a purge, and of forgetting them.
+/// The points that are on the way of a create, a clone, a purge and work inside a tree, and of forgetting them.
 fn is_on_the_way(point: &str) -> bool {
     let group = point.split_once('.').unwrap().0;
     !matches!(group, "cancel" | "open" | "reclaim" | "upload")
@@ -35,6 +35,11 @@ async fn end_one(proxy: &Proxy, kind: Kind, reason: &str) {
     let told = failure.as_ref().map(|failure| failure.reason.as_str());
     match (kind, told) {
         (Kind::Create, None) => assert!(now.is_some()),
+        // What was done before stays, and nothing else than what was asked for is done.
+        (Kind::Extract | Kind::Remove, told) => {
+            assert!(now.is_some());
+            assert!(told.is_none_or(|told| told == reason), "{failure:?}");
+        }
         (Kind::Clone, None) => oracle::assert_same(&source_now.unwrap(), &now.unwrap()),
         (_, None) => assert!(now.is_none()),
         (Kind::Create | Kind::Clone, Some(told)) => {
@@ -79,7 +84,13 @@ async fn each_step_meets(error: &str, reason: &str) {
     while let Some(left) = armed.iter().find(|point| !met(point)) {
         assert!(rounds < 60, "{left} is not met");
         rounds += 1;
-        for kind in [Kind::Create, Kind::Clone, Kind::Purge] {
+        for kind in [
+            Kind::Create,
+            Kind::Clone,
+            Kind::Purge,
+            Kind::Extract,
+            Kind::Remove,
+        ] {
             end_one(&proxy, kind, reason).await;
         }
     }
