@@ -23,6 +23,7 @@ use tonic::{
     transport::Server,
 };
 use tonic_prost::ProstCodec;
+use vfolder_common::server::{CONNECTION_WINDOW, FRAME_SIZE, STREAM_WINDOW};
 use vfolder_proto::v1::{ReadFileRequest, ReadFileResponse, WriteFileRequest, WriteFileResponse};
 
 use crate::Told;
@@ -83,6 +84,10 @@ pub async fn serve(address_file: &Path) -> Told<()> {
         .and_then(|()| fs::rename(&part, address_file))
         .map_err(|e| e.to_string())?;
     Server::builder()
+        // As our services have them.
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME_SIZE)
         .add_service(Bare)
         .serve_with_incoming(TcpListenerStream::new(listener))
         .await

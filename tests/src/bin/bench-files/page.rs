@@ -1,6 +1,6 @@
 //! The page.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, process::Command};
 
 use crate::{
     memory::Memory,
@@ -21,7 +21,15 @@ const MOST_MEMORY: u64 = 64 << 10;
 
 /// What was measured, as Markdown.
 pub fn write(settings: &Settings, rounds: &[Round], memory: &[Memory]) -> String {
-    let mut page = String::new();
+    let mut page = format!(
+        "# Benchmarks of files\n\nMade by `make bench-files` on {}: commit {}, Linux {}, {} processors. One client; both services \
+         and the peers on the same machine, the volume in memory. Bare tonic streams a buffer, and forgets what it gets, with \
+         the same windows and frames. A ratio is the median of the ratios within rounds.\n\n",
+        first_line("date", &["--utc", "+%F"]),
+        first_line("git", &["describe", "--always", "--dirty"]),
+        first_line("uname", &["--kernel-release"]),
+        first_line("nproc", &[]),
+    );
     let mebibytes = settings.size >> 20;
     let _ = writeln!(
         page,
@@ -72,4 +80,11 @@ pub fn write(settings: &Settings, rounds: &[Round], memory: &[Memory]) -> String
         }
     }
     page
+}
+
+fn first_line(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    let text = output.map(|output| output.stdout).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    text.lines().next().unwrap_or("?").to_owned()
 }
