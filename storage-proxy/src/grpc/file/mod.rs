@@ -1,5 +1,6 @@
 //! FileService: the files inside a vfolder, for users, by way of the manager or directly. One verb a file.
 
+mod ahead;
 mod archive;
 mod directory;
 mod entry;

@@ -12,6 +12,7 @@ use vfolder_proto::v1::{
 
 use super::{
     Answer, Service,
+    ahead::Ahead,
     upload::{check, target, upload, upload_id},
 };
 use crate::file::granted;
@@ -32,8 +33,14 @@ impl Service {
         check_data(&first)?;
         let written = match first.to.take() {
             None => Err(Refusal::field("upload_id", "set this, or file").into()),
-            Some(To::UploadId(id)) => self.write_part(&grant, &id, first, stream).await,
-            Some(To::File(file)) => self.write_all(&grant, file, first, stream).await,
+            Some(To::UploadId(id)) => {
+                self.write_part(&grant, &id, first, Ahead::new(stream))
+                    .await
+            }
+            Some(To::File(file)) => {
+                self.write_all(&grant, file, first, Ahead::new(stream))
+                    .await
+            }
         };
         written.map(Response::new)
     }
@@ -44,7 +51,7 @@ impl Service {
         grant: &Grant,
         id: &str,
         first: WriteFileRequest,
-        mut stream: Streaming<WriteFileRequest>,
+        mut stream: Ahead<WriteFileRequest>,
     ) -> Result<WriteFileResponse, Status> {
         let mut fields = Fields::default();
         let id: Uuid = upload_id("upload_id", id, &mut fields);
@@ -80,7 +87,7 @@ impl Service {
         grant: &Grant,
         file: UploadTarget,
         first: WriteFileRequest,
-        mut stream: Streaming<WriteFileRequest>,
+        mut stream: Ahead<WriteFileRequest>,
     ) -> Result<WriteFileResponse, Status> {
         let mut fields = Fields::default();
         let new = target("file", Some(file), &mut fields);

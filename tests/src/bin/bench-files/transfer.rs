@@ -6,8 +6,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use tonic::{Request, metadata::AsciiMetadataValue, transport::Channel};
 use vfolder_proto::v1::{
-    Grant, ReadFileRequest, UploadTarget, WriteFileRequest, file_service_client::FileServiceClient,
-    write_file_request::To,
+    CommitUploadRequest, CreateUploadRequest, Grant, ReadFileRequest, UploadTarget,
+    WriteFileRequest, file_service_client::FileServiceClient, write_file_request::To,
 };
 use vfolder_tests::Authorized;
 
@@ -18,6 +18,7 @@ use crate::Told;
 pub struct Door {
     files: Files,
     vfolder: String,
+    bare: bool,
 }
 
 #[derive(Clone)]
@@ -29,7 +30,8 @@ enum Files {
 impl Door {
     /// To the bare server.
     pub fn bare(url: &str, vfolder: &str) -> Told<Self> {
-        Self::plain(url, "none", vfolder)
+        let door = Self::plain(url, "none", vfolder)?;
+        Ok(Self { bare: true, ..door })
     }
 
     /// To the storage-proxy.
@@ -42,6 +44,7 @@ impl Door {
         Self {
             files: Files::Manager(Box::new(files)),
             vfolder: vfolder.to_owned(),
+            bare: false,
         }
     }
 
@@ -54,6 +57,7 @@ impl Door {
         Ok(Self {
             files: Files::Plain(Box::new(FileServiceClient::new(channel)), bearer),
             vfolder: vfolder.to_owned(),
+            bare: false,
         })
     }
 
@@ -81,16 +85,13 @@ impl Door {
         Ok(begun.elapsed())
     }
 
-    /// Writes a file, whole, in place of what was there.
+    /// Writes a file by an upload, in place of what was there.
     pub async fn write(&self, path: &str, size: u64, chunk: usize) -> Told<Duration> {
         let begun = Instant::now();
+        let upload = self.create(path, size).await?;
         let first = WriteFileRequest {
             vfolder_id: self.vfolder.clone(),
-            to: Some(To::File(UploadTarget {
-                path: path.into(),
-                replace: true,
-                ..UploadTarget::default()
-            })),
+            to: Some(To::UploadId(upload.clone())),
             ..WriteFileRequest::default()
         };
         let data = Bytes::from(vec![0x5a; chunk]);
@@ -114,7 +115,47 @@ impl Door {
         };
         let written = answer.map_err(|e| e.to_string())?.into_inner().written;
         all(u64::try_from(written).unwrap_or_default(), size)?;
+        self.commit(upload).await?;
         Ok(begun.elapsed())
+    }
+
+    /// Begins an upload. The bare server has none.
+    async fn create(&self, path: &str, size: u64) -> Told<String> {
+        let request = CreateUploadRequest {
+            vfolder_id: self.vfolder.clone(),
+            target: Some(UploadTarget {
+                path: path.into(),
+                replace: true,
+                ..UploadTarget::default()
+            }),
+            size: Some(i64::try_from(size).map_err(|e| e.to_string())?),
+        };
+        let answer = match self.files.clone() {
+            Files::Plain(..) if self.bare => return Ok(String::new()),
+            Files::Plain(mut files, bearer) => {
+                files.create_upload(authorized(request, &bearer)).await
+            }
+            Files::Manager(mut files) => files.create_upload(request).await,
+        };
+        answer
+            .map(|upload| upload.into_inner().id)
+            .map_err(|e| e.to_string())
+    }
+
+    async fn commit(&self, upload_id: String) -> Told<()> {
+        let request = CommitUploadRequest {
+            vfolder_id: self.vfolder.clone(),
+            upload_id,
+            ..CommitUploadRequest::default()
+        };
+        let answer = match self.files.clone() {
+            Files::Plain(..) if self.bare => return Ok(()),
+            Files::Plain(mut files, bearer) => {
+                files.commit_upload(authorized(request, &bearer)).await
+            }
+            Files::Manager(mut files) => files.commit_upload(request).await,
+        };
+        answer.map(drop).map_err(|e| e.to_string())
     }
 }
 
