@@ -31,7 +31,7 @@ impl Settings {
     pub fn from_environment() -> Told<Self> {
         Ok(Self {
             size: number("SIZE", 4096)? * MEBIBYTE,
-            chunk: usize::try_from(number("CHUNK", 256)? << 10).map_err(|e| e.to_string())?,
+            chunk: usize::try_from(number("CHUNK", 1024)? << 10).map_err(|e| e.to_string())?,
             rounds: usize::try_from(number("ROUNDS", 5)?.max(1)).map_err(|e| e.to_string())?,
             parallel_size: number("PARALLEL_SIZE", 1024)? * MEBIBYTE,
             place: PathBuf::from(variable("PLACE").unwrap_or_else(|| "/dev/shm".into())),
