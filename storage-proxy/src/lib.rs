@@ -1,6 +1,6 @@
 //! The storage-proxy: owns volumes and does the filesystem work on the vfolders' trees.
 //!
-//! Arrows point one way: [`direct`] → [`grpc`], [`http`] → [`file`] → [`task`] → [`volume`] → [`backend`] → [`tree`]. It knows trees by the vfolder's id and nothing of
+//! Arrows point one way: [`direct`] → [`grpc`], [`http`] → [`mod@file`] → [`task`] → [`volume`] → [`backend`] → [`tree`]. It knows trees by the vfolder's id and nothing of
 //! statuses or users, and has no database: what must survive a restart is on the volume that it is about.
 
 pub mod account;

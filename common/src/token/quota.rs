@@ -26,7 +26,7 @@ impl Limits {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Quota {
-    /// Whose the vfolder is: "user:<id>" or "project:<id>".
+    /// Whose the vfolder is: `user:<id>` or `project:<id>`.
     pub owner: String,
     /// The revision of the vfolder's record that this is as of.
     #[serde(rename = "rev")]

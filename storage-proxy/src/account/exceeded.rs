@@ -10,7 +10,7 @@ use vfolder_common::error::{Reason, Refusal};
      remove some, or have the limit raised"
 )]
 pub struct Exceeded {
-    /// Whose limit: "vfolder:<id>", "user:<id>" or "project:<id>".
+    /// Whose limit: `vfolder:<id>`, `user:<id>` or `project:<id>`.
     pub subject: String,
     /// Of what: "bytes" or "files".
     pub unit: &'static str,

@@ -20,7 +20,7 @@ pub struct DirectSection {
     /// May listen beyond loopback without TLS: behind something that ends TLS, say.
     #[serde(default)]
     pub insecure: bool,
-    /// Whose scripts may call from a browser: origins like "https://app.example.org", or "*" for all. Grants are what
+    /// Whose scripts may call from a browser: origins like `https://app.example.org`, or "*" for all. Grants are what
     /// admits; this is for whoever has one in a page.
     #[serde(default)]
     pub cors_origins: Vec<String>,

@@ -22,7 +22,7 @@ pub enum GlobError {
     /// It is empty.
     #[error("must not be empty: \"**\" finds everything")]
     Empty,
-    /// It is longer than [`MOST_BYTES`].
+    /// It is longer than `MOST_BYTES`.
     #[error("must have at most {MOST_BYTES} bytes")]
     TooLong,
     /// It begins or ends with '/'.

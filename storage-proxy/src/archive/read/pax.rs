@@ -1,4 +1,4 @@
-//! The records of a pax header: "<length> <key>=<value>\n", again and again (POSIX.1-2001, pax(1)).
+//! The records of a pax header: `<length> <key>=<value>\n`, again and again (POSIX.1-2001, pax(1)).
 
 use super::Broken;
 

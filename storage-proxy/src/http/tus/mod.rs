@@ -1,4 +1,4 @@
-//! The tus resumable upload protocol 1.0 (https://tus.io/protocols/resumable-upload): core, and the extensions creation,
+//! The tus resumable upload protocol 1.0 (<https://tus.io/protocols/resumable-upload>): core, and the extensions creation,
 //! creation-with-upload, creation-defer-length, checksum, expiration and termination.
 //!
 //! An upload appears in the tree by itself once its last byte has arrived. If it can't, because something of that name is
