@@ -69,14 +69,13 @@ $(VENV)/complete: tests/clients/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-lint: ## Check formatting, lints, documentation and .proto files
+lint: venv ## Check formatting, lints, documentation and .proto files
 	@scripts/setup.sh lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
-	@if command -v buf >/dev/null; then echo "buf lint proto"; buf lint proto; \
-	else echo "buf is not installed, the .proto files were not linted: \`make venv\` brings it"; fi
-	@if command -v shellcheck >/dev/null; then echo shellcheck; shellcheck scripts/*.sh .ci/run; fi
+	$(VENV)/bin/buf lint proto
+	$(VENV)/bin/shellcheck scripts/*.sh .ci/run
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -34,6 +34,8 @@ find_nginx() {
 nginx=$(find_nginx)
 work=$(mktemp -d)
 child=
+# By the traps below, which shellcheck doesn't follow in a script that ends with `exit`.
+# shellcheck disable=SC2329
 stop() {
     [ -z "$child" ] || kill "$child" 2>/dev/null || true
     [ -z "$child" ] || wait "$child" 2>/dev/null || true
