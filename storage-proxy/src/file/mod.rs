@@ -25,7 +25,7 @@ pub use etag::etag;
 pub use find::Find;
 pub use glob::{Glob, GlobError};
 pub use list::ListPage;
-pub use read::OpenFile;
+pub use read::{LARGEST_PIECE, OpenFile};
 pub use remove::{Removal, Removed};
 pub use transfer::{Limits, Transfer};
 pub use upload::{FileCheck, NewUpload, SYNCS, UploadState, UploadWriter, Whole, WholeWriter};

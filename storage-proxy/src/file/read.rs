@@ -35,9 +35,11 @@ use crate::{
     },
 };
 
-/// Bytes that are read at once, to be sent in smaller pieces: a change of threads costs about what copying 64 KiB does.
-const READ: usize = 512 * 1024;
-/// Pieces of [`READ`] that are read ahead of the client, besides the one that is being sent.
+/// Bytes that are read at once, to be sent in pieces as large or smaller: a change of threads costs about what copying
+/// 64 KiB does. Each transfer has up to five in memory: read, read ahead, being sent, and twice more on their way through
+/// tonic; larger ones are no faster (docs/benchmarks-files.md).
+pub const LARGEST_PIECE: NonZeroUsize = NonZeroUsize::new(512 * 1024).unwrap();
+/// Pieces that are read ahead of the client, besides the one that is being sent.
 const AHEAD: usize = 1;
 
 /// A regular file, open for reading, and a place in its tree.
@@ -160,7 +162,7 @@ impl OpenFile {
     ) -> impl Stream<Item = Result<Bytes, Refusal>> + Send + use<> {
         let (sender, receiver) = mpsc::channel(AHEAD);
         // Whole chunks at once, so that only the last one is shorter.
-        let piece = (READ / chunk).max(1) * chunk.get();
+        let piece = (LARGEST_PIECE.get() / chunk).max(1) * chunk.get();
         tokio::spawn(self.pump(begin..end, piece, sender));
         let mut pieces = ReceiverStream::new(receiver);
         let mut rest = Bytes::new();

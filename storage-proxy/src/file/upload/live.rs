@@ -13,6 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use rustix::{
     fs::fdatasync,
     io::{Errno, pwrite},
@@ -160,9 +161,15 @@ impl Live {
         Ok(Store { folder, data, log })
     }
 
-    /// Writes `data` at `at`, for the writer of that number. Blocks.
-    pub fn write(&self, store: &Store, number: u64, at: u64, data: &[u8]) -> Result<(), Refusal> {
-        let range = at..at.saturating_add(data.len() as u64);
+    /// Writes the pieces of `data` one after the other from `at` on, for the writer of that number. Blocks.
+    pub fn write(
+        &self,
+        store: &Store,
+        number: u64,
+        at: u64,
+        data: &[Bytes],
+    ) -> Result<(), Refusal> {
+        let range = at..at.saturating_add(total(data));
         self.admit(number, &range)?;
         let (written, error) = write_at(&store.data, data, at);
         pass("upload.written");
@@ -178,9 +185,9 @@ impl Live {
         store: &Store,
         number: u64,
         at: u64,
-        data: &[u8],
+        data: &[Bytes],
     ) -> Result<(), Refusal> {
-        let range = at..at.saturating_add(data.len() as u64);
+        let range = at..at.saturating_add(total(data));
         self.admit(number, &range)?;
         let counted = |one: &Range<u64>| one.start < range.end && range.start < one.end;
         if self.lock().arrived.iter().any(counted) {
@@ -368,16 +375,27 @@ pub fn now() -> u64 {
     now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// How many bytes these are.
+pub fn total(data: &[Bytes]) -> u64 {
+    data.iter().map(|piece| piece.len() as u64).sum()
+}
+
 /// How much was written, and what kept the rest from it.
-fn write_at(file: &OwnedFd, data: &[u8], at: u64) -> (u64, Option<Errno>) {
+fn write_at(file: &OwnedFd, data: &[Bytes], at: u64) -> (u64, Option<Errno>) {
     let mut written = 0;
-    while written < data.len() {
-        match pwrite(file, &data[written..], at + written as u64) {
-            Ok(0) => return (written as u64, Some(Errno::IO)),
-            Ok(count) => written += count,
-            Err(Errno::INTR) => {}
-            Err(errno) => return (written as u64, Some(errno)),
+    for piece in data {
+        let mut rest = &piece[..];
+        while !rest.is_empty() {
+            match pwrite(file, rest, at + written) {
+                Ok(0) => return (written, Some(Errno::IO)),
+                Ok(count) => {
+                    written += count as u64;
+                    rest = &rest[count..];
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return (written, Some(errno)),
+            }
         }
     }
-    (written as u64, None)
+    (written, None)
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use vfolder_common::{error::Refusal, token::Grant};
 
 use super::{
@@ -95,20 +94,9 @@ impl Files {
 }
 
 impl WholeWriter {
-    /// As [`UploadWriter::patiently`].
-    ///
-    /// # Errors
-    /// TRANSFER_TIMEOUT, GRANT_STALE.
-    pub async fn patiently<T>(&self, client: impl Future<Output = T>) -> Result<T, Refusal> {
-        self.writer.patiently(client).await
-    }
-
-    /// Writes what comes next.
-    ///
-    /// # Errors
-    /// As [`UploadWriter::write`].
-    pub async fn write(&mut self, data: Bytes) -> Result<(), Refusal> {
-        self.writer.write(data).await
+    /// What takes its bytes.
+    pub fn writer(&mut self) -> &mut UploadWriter {
+        &mut self.writer
     }
 
     /// That was all: puts the file into the tree.

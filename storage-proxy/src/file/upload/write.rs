@@ -12,7 +12,7 @@ use vfolder_common::{error::Refusal, token::Grant};
 use super::{
     UploadState,
     digest::Digest,
-    live::{Live, Store, Writer},
+    live::{Live, Store, Writer, total},
     refused::busy,
 };
 use crate::{
@@ -201,10 +201,18 @@ impl UploadWriter {
     /// FIELD_INVALID beyond the upload's size; UPLOAD_BUSY where somebody else writes; UPLOAD_NOT_FOUND once it was given
     /// up; VOLUME_FULL, QUOTA_EXCEEDED, COUNT_EXCEEDED (too many gaps), GRANT_STALE. What had arrived stays.
     pub async fn write(&mut self, data: Bytes) -> Result<(), Refusal> {
-        if data.is_empty() {
+        self.write_all(vec![data]).await
+    }
+
+    /// As [`UploadWriter::write`], several pieces at once, one after the other: cheaper than one by one.
+    ///
+    /// # Errors
+    /// As there; what had arrived may end within a piece.
+    pub async fn write_all(&mut self, data: Vec<Bytes>) -> Result<(), Refusal> {
+        let (session, at, count) = (Arc::clone(&self.session), self.at, total(&data));
+        if count == 0 {
             return Ok(());
         }
-        let (session, at, count) = (Arc::clone(&self.session), self.at, data.len() as u64);
         let (mut digest, whole) = (self.digest.take(), self.whole);
         let writing = self.files.tasks().serve(&self.live().volume, move |_| {
             if session.guard.is_cut() {
@@ -217,7 +225,7 @@ impl UploadWriter {
                 live.write(&session.store, *number, at, &data)?;
             }
             if let Some(digest) = &mut digest {
-                digest.update(&data);
+                data.iter().for_each(|piece| digest.update(piece));
             }
             Ok(digest)
         });

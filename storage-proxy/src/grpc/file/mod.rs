@@ -1,12 +1,12 @@
 //! FileService: the files inside a vfolder, for users, by way of the manager or directly. One verb a file.
 
-mod ahead;
 mod archive;
 mod directory;
 mod entry;
 mod list;
 mod page;
 mod read;
+mod receive;
 mod remove;
 mod rename;
 mod search;

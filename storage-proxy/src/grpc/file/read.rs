@@ -13,7 +13,7 @@ use vfolder_proto::v1::{ReadFileRequest, ReadFileResponse};
 
 use super::{Messages, Service, entry::entry_at};
 use crate::{
-    file::{OpenFile, granted},
+    file::{LARGEST_PIECE, OpenFile, granted},
     grpc::path,
     tree::RelativePath,
 };
@@ -59,16 +59,18 @@ impl Service {
             data: Bytes::new(),
         };
         let mut offset = begin;
-        let data = file.stream(begin, end, chunk).map(move |data| {
-            let data = data?;
-            let at = signed(offset);
-            offset += data.len() as u64;
-            Ok(ReadFileResponse {
-                entry: None,
-                offset: at,
-                data,
-            })
-        });
+        let data = file
+            .stream(begin, end, chunk.min(LARGEST_PIECE))
+            .map(move |data| {
+                let data = data?;
+                let at = signed(offset);
+                offset += data.len() as u64;
+                Ok(ReadFileResponse {
+                    entry: None,
+                    offset: at,
+                    data,
+                })
+            });
         Ok(Response::new(Box::pin(once(Ok(head)).chain(data))))
     }
 }

@@ -12,12 +12,10 @@ use vfolder_proto::v1::{
 
 use super::{
     Answer, Service,
-    ahead::Ahead,
+    receive::{check_data, receive},
     upload::{check, target, upload, upload_id},
 };
 use crate::file::granted;
-
-const LARGEST_DATA: usize = 2 << 20;
 
 impl Service {
     pub(super) async fn write(
@@ -33,14 +31,8 @@ impl Service {
         check_data(&first)?;
         let written = match first.to.take() {
             None => Err(Refusal::field("upload_id", "set this, or file").into()),
-            Some(To::UploadId(id)) => {
-                self.write_part(&grant, &id, first, Ahead::new(stream))
-                    .await
-            }
-            Some(To::File(file)) => {
-                self.write_all(&grant, file, first, Ahead::new(stream))
-                    .await
-            }
+            Some(To::UploadId(id)) => self.write_part(&grant, &id, first, stream).await,
+            Some(To::File(file)) => self.write_whole(&grant, file, first, stream).await,
         };
         written.map(Response::new)
     }
@@ -51,7 +43,7 @@ impl Service {
         grant: &Grant,
         id: &str,
         first: WriteFileRequest,
-        mut stream: Ahead<WriteFileRequest>,
+        stream: Streaming<WriteFileRequest>,
     ) -> Result<WriteFileResponse, Status> {
         let mut fields = Fields::default();
         let id: Uuid = upload_id("upload_id", id, &mut fields);
@@ -67,11 +59,7 @@ impl Service {
         }
         fields.finish()?;
         let mut writer = self.files.write_upload(grant, id, offset).await?;
-        writer.write(first.data).await?;
-        while let Some(next) = writer.patiently(stream.message()).await?? {
-            check_next(&next)?;
-            writer.write(next.data).await?;
-        }
+        receive(&mut writer, first.data, stream).await?;
         let written = signed(writer.written());
         let state = writer.finish().await?;
         Ok(WriteFileResponse {
@@ -82,12 +70,12 @@ impl Service {
     }
 
     /// A whole file.
-    async fn write_all(
+    async fn write_whole(
         &self,
         grant: &Grant,
         file: UploadTarget,
         first: WriteFileRequest,
-        mut stream: Ahead<WriteFileRequest>,
+        stream: Streaming<WriteFileRequest>,
     ) -> Result<WriteFileResponse, Status> {
         let mut fields = Fields::default();
         let new = target("file", Some(file), &mut fields);
@@ -97,11 +85,7 @@ impl Service {
         }
         fields.finish()?;
         let mut writer = self.files.write_whole(grant, new, check).await?;
-        writer.write(first.data).await?;
-        while let Some(next) = writer.patiently(stream.message()).await?? {
-            check_next(&next)?;
-            writer.write(next.data).await?;
-        }
+        receive(writer.writer(), first.data, stream).await?;
         let whole = writer.finish().await?;
         Ok(WriteFileResponse {
             upload: None,
@@ -109,34 +93,6 @@ impl Service {
             written: signed(whole.written),
         })
     }
-}
-
-/// A message that is not the first.
-fn check_next(message: &WriteFileRequest) -> Result<(), Refusal> {
-    let mut fields = Fields::default();
-    for (field, is_set) in [
-        ("vfolder_id", !message.vfolder_id.is_empty()),
-        ("upload_id", matches!(message.to, Some(To::UploadId(_)))),
-        ("file", matches!(message.to, Some(To::File(_)))),
-        ("offset", message.offset.is_some()),
-        ("check", message.check.is_some()),
-    ] {
-        if is_set {
-            fields.wrong(field, "is for the first message of the stream");
-        }
-    }
-    fields.finish()?;
-    check_data(message)
-}
-
-fn check_data(message: &WriteFileRequest) -> Result<(), Refusal> {
-    if message.data.len() > LARGEST_DATA {
-        return Err(Refusal::field(
-            "data",
-            "must be at most 2 MiB, 2097152; send more messages",
-        ));
-    }
-    Ok(())
 }
 
 fn silent() -> Refusal {
