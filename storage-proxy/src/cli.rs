@@ -1,6 +1,8 @@
 //! The command line.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    num::NonZero, path::PathBuf, process::ExitCode, thread::available_parallelism, time::Duration,
+};
 
 use clap::{Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -91,6 +93,8 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve { config, addr_file } => {
+            // One for each processor; the default is eight.
+            vfolder_ioctl::arenas::keep_at_most(available_parallelism().map_or(1, NonZero::get));
             let config = Config::load(&config)?;
             telemetry::init(&config.log)?;
             fault::init(faults::POINTS)?;

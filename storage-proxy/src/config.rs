@@ -56,6 +56,9 @@ pub struct TransferSection {
     /// How long a client may read or write nothing before its transfer is ended.
     #[serde(with = "duration")]
     pub idle_timeout: Duration,
+    /// How long a transfer may take in all. It can be gone on with.
+    #[serde(with = "duration")]
+    pub total_timeout: Duration,
     /// How long an upload is kept that nobody writes.
     #[serde(with = "duration")]
     pub upload_expiry: Duration,
@@ -68,6 +71,7 @@ impl Default for TransferSection {
             max: limits.transfers,
             max_per_vfolder: limits.transfers_per_vfolder,
             idle_timeout: limits.idle,
+            total_timeout: limits.total,
             upload_expiry: limits.upload_expiry,
         }
     }
@@ -79,6 +83,7 @@ impl From<TransferSection> for Limits {
             transfers: section.max,
             transfers_per_vfolder: section.max_per_vfolder,
             idle: section.idle_timeout,
+            total: section.total_timeout,
             upload_expiry: section.upload_expiry,
         }
     }
@@ -155,6 +160,7 @@ impl Config {
             ("max", transfers.max == 0),
             ("max_per_vfolder", transfers.max_per_vfolder == 0),
             ("idle_timeout", transfers.idle_timeout.is_zero()),
+            ("total_timeout", transfers.total_timeout.is_zero()),
             ("upload_expiry", transfers.upload_expiry.is_zero()),
         ] {
             if nothing {

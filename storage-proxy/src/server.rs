@@ -30,7 +30,7 @@ use crate::{
     direct::{self, Direct, DirectError},
     file::{Files, SYNCS},
     grpc::{FilesService, GrantGate, ServiceGate, Storage, reflection},
-    task::{LOOKS, Tasks, VolumeConfig},
+    task::{FENCES, LOOKS, Tasks, VolumeConfig},
     volume::{Holder, NewTrees, OpenError, Volume},
 };
 
@@ -190,8 +190,9 @@ pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), Serve
 pub fn blocking_threads(config: &Config) -> usize {
     const OTHERS: usize = 64;
     const MOST: usize = 16_384;
-    let of_one =
-        |volume: &crate::config::VolumeSection| volume.max_tasks.saturating_add(LOOKS + SYNCS);
+    let of_one = |volume: &crate::config::VolumeSection| {
+        volume.max_tasks.saturating_add(LOOKS + FENCES + SYNCS)
+    };
     let all = config.volumes.iter().map(of_one);
     all.fold(OTHERS, usize::saturating_add).min(MOST)
 }

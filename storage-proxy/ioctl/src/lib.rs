@@ -7,6 +7,7 @@
 
 #![allow(unsafe_code, reason = "an ioctl is; see above")]
 
+pub mod arenas;
 pub mod btrfs;
 pub mod clone_range;
 pub mod qgroup;

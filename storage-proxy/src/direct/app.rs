@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, body::Body, middleware::map_response, response::Response};
 use tonic::{
+    Status,
     codec::CompressionEncoding::{Gzip, Zstd},
     service::{Routes, interceptor::InterceptedService},
 };
@@ -14,7 +15,7 @@ use vfolder_proto::v1::file_service_server::{FileServiceServer, SERVICE_NAME};
 use super::DirectSection;
 use crate::{
     file::Files,
-    grpc::{FilesService, GrantGate, reflection},
+    grpc::{FilesService, GrantGate, reasoned, reflection},
     http,
 };
 
@@ -49,9 +50,18 @@ pub async fn app(
     .add_service(health_service)
     .add_service(reflection([SERVICE_NAME]).build_v1()?)
     .add_service(reflection([SERVICE_NAME]).build_v1alpha()?);
+    let grpc = grpc.into_axum_router().layer(map_response(with_reason));
     let plain = http::Http::new(files, secret);
     Ok(App {
-        routes: http::routes(plain, grpc.into_axum_router(), &section.cors_origins),
+        routes: http::routes(plain, grpc, &section.cors_origins),
         health,
     })
+}
+
+/// An answer as it is, unless it is a refusal without a reason.
+async fn with_reason(answer: Response) -> Response {
+    match Status::from_header_map(answer.headers()).and_then(|status| reasoned(&status)) {
+        Some(refusal) => Status::from(refusal).into_http::<Body>(),
+        None => answer,
+    }
 }

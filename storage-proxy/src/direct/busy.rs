@@ -1,39 +1,71 @@
-//! Whether anything is under way on a connection: one of HTTP/2 that is only kept open would take a place for ever.
+//! What is under way on a connection: one that is only kept open would take a place for ever, and so would one whose answers
+//! nobody takes.
+//!
+//! In HTTP/2 a caller can hold up a single answer by its window, and hyper does not ask for more of it, nor lets go of it,
+//! until he takes some: nothing that we could tell the answer would be heard. So it is the connection that ends.
 
 use std::{
+    collections::HashMap,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
 use axum::body::{Body, Bytes};
 use http_body::{Frame, SizeHint};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until, timeout},
+};
 
-/// How many requests are under way on a connection.
+/// The requests under way on a connection.
 #[derive(Clone, Debug)]
-pub struct Busy(Arc<watch::Sender<usize>>);
+pub struct Busy(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    count: watch::Sender<usize>,
+    given: Mutex<Given>,
+}
+
+/// Since when those answers of which some was given out have not been asked for more.
+#[derive(Debug, Default)]
+struct Given {
+    last: u64,
+    since: HashMap<u64, Instant>,
+}
 
 /// One of them, until this is dropped.
 #[derive(Debug)]
-pub struct Request(Busy);
+pub struct Request {
+    busy: Busy,
+    number: u64,
+}
 
 impl Busy {
     /// None.
     pub fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
+        Self(Arc::new(Inner {
+            count: watch::Sender::new(0),
+            given: Mutex::default(),
+        }))
     }
 
     /// One more.
     pub fn begin(&self) -> Request {
-        self.0.send_modify(|now| *now += 1);
-        Request(self.clone())
+        self.0.count.send_modify(|now| *now += 1);
+        let mut given = self.given();
+        given.last += 1;
+        Request {
+            number: given.last,
+            busy: self.clone(),
+        }
     }
 
     /// Returns once there has been none for so long.
     pub async fn idle_for(&self, time: Duration) {
-        let mut now = self.0.subscribe();
+        let mut now = self.0.count.subscribe();
         loop {
             let none = *now.borrow_and_update() == 0;
             // We hold the sender: it does not go.
@@ -45,11 +77,41 @@ impl Busy {
             }
         }
     }
+
+    /// Returns once the caller has taken nothing more of an answer for so long.
+    pub async fn stalled_for(&self, time: Duration) {
+        loop {
+            let now = Instant::now();
+            let oldest = self.given().since.values().min().copied();
+            let due = oldest.unwrap_or(now) + time;
+            if due <= now {
+                return;
+            }
+            sleep_until(due).await;
+        }
+    }
+
+    fn given(&self) -> MutexGuard<'_, Given> {
+        self.0.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Request {
+    /// Something was given out, or it is waited for what comes next.
+    fn gave(&self, some: bool) {
+        let mut given = self.busy.given();
+        if some {
+            given.since.insert(self.number, Instant::now());
+        } else {
+            given.since.remove(&self.number);
+        }
+    }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        self.0.0.send_modify(|now| *now -= 1);
+        self.gave(false);
+        self.busy.0.count.send_modify(|now| *now -= 1);
     }
 }
 
@@ -57,16 +119,13 @@ impl Drop for Request {
 #[derive(Debug)]
 pub struct Answer {
     body: Body,
-    _request: Request,
+    request: Request,
 }
 
 impl Answer {
     /// The body of this request's answer.
     pub fn new(body: Body, request: Request) -> Self {
-        Self {
-            body,
-            _request: request,
-        }
+        Self { body, request }
     }
 }
 
@@ -78,7 +137,9 @@ impl http_body::Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        self.request.gave(matches!(polled, Poll::Ready(Some(_))));
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -2,7 +2,8 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, body::Body};
+use http::Request;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -29,6 +30,8 @@ use super::{
 
 /// When to try again to accept where it failed for want of descriptors or memory.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// So many times as long as a transfer may stand still: the transfer has been ended by then, and its caller could have heard.
+const STALLS: u32 = 2;
 /// How long a peer of HTTP/2 may take to say that it is there.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -40,9 +43,14 @@ pub enum DirectError {
         "direct.listen = \"{0}\" is not loopback and not secured: set cert_file and key_file in [direct.tls], or say insecure = true in [direct]"
     )]
     Clear(SocketAddr),
-    /// Grants would travel in the clear to where the URL says.
+    /// Its certificate or key.
     #[error("[direct.tls]: {0}")]
     Tls(io::Error),
+    /// Grants would travel in the clear to where the URL says, and find nobody who speaks so.
+    #[error(
+        "direct.url = \"{0}\" is not https, but [direct.tls] is set: say https://, or, if something before us ends TLS and speaks in the clear to us, leave [direct.tls] away"
+    )]
+    Url(String),
     /// The socket.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -66,6 +74,12 @@ impl Direct {
         let address = section.listen;
         if !address.ip().is_loopback() && section.tls.is_none() && !section.insecure {
             return Err(DirectError::Clear(address));
+        }
+        if let Some(url) = &section.url
+            && section.tls.is_some()
+            && !url.starts_with("https://")
+        {
+            return Err(DirectError::Url(url.clone()));
         }
         let tls = section.tls.as_ref().map(tls::acceptor).transpose();
         let tls = tls.map_err(DirectError::Tls)?;
@@ -148,10 +162,14 @@ impl Connections {
         let (busy, app) = (Busy::new(), self.app);
         let counting = busy.clone();
         let service = service_fn(move |request| {
-            let (under_way, answer) = (counting.begin(), app.clone().oneshot(request));
+            let under_way = is_work(&request).then(|| counting.begin());
+            let answer = app.clone().oneshot(request);
             async move {
                 let answer = answer.await?;
-                Ok::<_, Infallible>(answer.map(|body| Answer::new(body, under_way)))
+                Ok::<_, Infallible>(match under_way {
+                    Some(under_way) => answer.map(|body| Body::new(Answer::new(body, under_way))),
+                    None => answer,
+                })
             }
         });
         let io = TokioIo::new(Attended::new(stream, self.begin, self.idle));
@@ -159,21 +177,37 @@ impl Connections {
             self.builder
                 .serve_connection(io, TowerToHyperService::new(service))
         );
+        let stalled = busy.stalled_for(self.idle * STALLS);
+        let ending = async {
+            let stopped = tokio::select! {
+                ended = connection.as_mut() => return ended,
+                () = self.stop.cancelled() => true,
+                () = busy.idle_for(self.idle) => false,
+            };
+            connection.as_mut().graceful_shutdown();
+            if stopped {
+                return connection.await;
+            }
+            // What is not counted as under way would keep it open: it has no claim to the place.
+            match timeout(self.idle, connection).await {
+                Ok(ended) => ended,
+                Err(_) => Ok(()),
+            }
+        };
         let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = self.stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-            () = busy.idle_for(self.idle) => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+            ended = ending => ended,
+            () = stalled => Err("nobody takes an answer".into()),
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "a direct connection broke off");
         }
     }
+}
+
+/// Whether a request keeps its connection open. Those that need no grant don't: Health/Watch never ends.
+fn is_work<T>(request: &Request<T>) -> bool {
+    let path = request.uri().path();
+    !path.starts_with("/grpc.health.") && !path.starts_with("/grpc.reflection.")
 }
 
 fn builder(section: &DirectSection) -> auto::Builder<TokioExecutor> {

@@ -2,13 +2,14 @@
 
 use std::{os::fd::AsFd as _, sync::Arc};
 
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 use vfolder_common::{
     error::{Reason, Refusal},
     token::{Grant, GrantMode},
 };
 
-use super::{Limits, Transfer, transfer::Transfers, upload::Uploads};
+use super::{Limits, Transfer, transfer::Transfers, turns::Turns, upload::Uploads};
 use crate::{
     account::Accounts,
     refuse,
@@ -17,6 +18,13 @@ use crate::{
     volume::OpenVolume,
 };
 
+/// Of one vfolder, threads at most that are in its tree at once, of the [32](crate::task::LOOKS) of its volume.
+const IN_TREE: usize = 8;
+/// Of those, threads at most that walk through it.
+const WALKING: usize = 4;
+/// Of one vfolder, archives at most that are made at once, of the [16](crate::task::ARCHIVES) of its volume.
+const ARCHIVES: usize = 4;
+
 /// The files of the volumes of this process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Files {
@@ -24,6 +32,9 @@ pub struct Files {
     shelf: Arc<Shelf>,
     transfers: Arc<Transfers>,
     uploads: Arc<Uploads>,
+    in_tree: Arc<Turns>,
+    walking: Arc<Turns>,
+    archives: Arc<Turns>,
 }
 
 /// Somebody's place in a tree: see [`Guard`].
@@ -54,6 +65,9 @@ impl Files {
             shelf: Arc::default(),
             transfers: Transfers::new(limits),
             uploads: Arc::default(),
+            in_tree: Arc::new(Turns::new(IN_TREE)),
+            walking: Arc::new(Turns::new(WALKING)),
+            archives: Arc::new(Turns::new(ARCHIVES)),
         }
     }
 
@@ -69,6 +83,10 @@ impl Files {
     /// TOO_MANY_REQUESTS, with RetryInfo.
     pub fn begin_transfer(&self, vfolder: Uuid) -> Result<Transfer, Refusal> {
         self.transfers.begin(vfolder)
+    }
+
+    pub(super) fn archive_turn(&self, vfolder: Uuid) -> Option<OwnedSemaphorePermit> {
+        self.archives.try_take(vfolder)
     }
 
     pub(super) fn uploads(&self) -> &Uploads {
@@ -103,6 +121,32 @@ impl Files {
         staying.await.map(|(done, _guard)| done)
     }
 
+    /// As [`Files::in_tree`], for work that takes the longer the more there is in the tree. It waits while as much is under
+    /// way as may be in one vfolder or on one volume, so that there are threads left for what is short.
+    ///
+    /// # Errors
+    /// As [`Files::in_tree`].
+    pub async fn walk_tree<T: Send + 'static>(
+        &self,
+        grant: Grant,
+        stay: Stay,
+        control: Arc<Control>,
+        work: impl FnOnce(&Visit<'_>) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let own = self.walking.take(grant.vfolder).await;
+        let of_volume = self.tasks.walk_turn(&grant.volume).await;
+        let turns = (
+            own,
+            of_volume.map_err(|refused| refuse::by_tasks(&refused))?,
+        );
+        self.in_tree(grant, stay, control, move |visit| {
+            // Given back by the thread, as that of the volume's threads is.
+            let _turns = turns;
+            work(visit)
+        })
+        .await
+    }
+
     /// As [`Files::in_tree`], and stays in the tree for as long as the guard is held: for whoever goes on to read or write
     /// what `work` has opened.
     ///
@@ -125,7 +169,9 @@ impl Files {
         if stay == Stay::Writing {
             self.count_first(&accounts, &name, grant.vfolder).await?;
         }
+        let turn = self.in_tree.take(grant.vfolder).await;
         let done = self.tasks.serve(&name, move |volume| {
+            let _turn = turn;
             let by_volume = |error| refuse::by_volume(&error);
             let volume = volume.get().map_err(by_volume)?;
             let guard = fences

@@ -46,7 +46,7 @@ impl Files {
         in_scope(&grant, &find.path)?;
         let (shelf, control) = (Arc::clone(self.shelf()), Arc::new(Control::default()));
         let _stop = StopOnDrop(Arc::clone(&control));
-        let found = self.in_tree(grant, Stay::Reading, Arc::clone(&control), move |visit| {
+        let found = self.walk_tree(grant, Stay::Reading, Arc::clone(&control), move |visit| {
             let pattern = find.pattern.as_ref();
             let matching = |path: &[u8], name: &[u8]| {
                 pattern.is_none_or(|pattern| pattern.matches(path, name))

@@ -35,7 +35,7 @@ impl Files {
         in_scope(&grant, &page.path)?;
         let (shelf, control) = (Arc::clone(self.shelf()), Arc::new(Control::default()));
         let _stop = StopOnDrop(Arc::clone(&control));
-        let listed = self.in_tree(grant, Stay::Reading, Arc::clone(&control), move |visit| {
+        let listed = self.walk_tree(grant, Stay::Reading, Arc::clone(&control), move |visit| {
             let reading = Reading {
                 shelf: &shelf,
                 since: page.since,

@@ -16,6 +16,7 @@ mod remove;
 mod rename;
 mod stat;
 mod transfer;
+mod turns;
 mod upload;
 
 pub use access::{Files, Visit, cut_off, granted, in_scope};

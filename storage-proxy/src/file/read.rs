@@ -4,7 +4,14 @@
 //! reader holds a place behind the tree's fence throughout, and each piece is followed by a look whether the file is
 //! still what it was: no byte of another version is handed out.
 
-use std::{num::NonZeroUsize, os::fd::OwnedFd, sync::Arc};
+use std::{
+    num::NonZeroUsize,
+    ops::Range,
+    os::fd::OwnedFd,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -13,11 +20,10 @@ use rustix::{
     fs::{Advice, OFlags, fadvise, fstat},
     io::{Errno, pread},
 };
-use tokio::{
-    sync::mpsc::{self, Sender},
-    time::timeout,
+use tokio::sync::{
+    mpsc::{self, Receiver, Sender},
+    oneshot,
 };
-use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;
 use vfolder_common::{
     error::{Reason, Refusal},
@@ -153,37 +159,34 @@ impl OpenFile {
     }
 
     /// The bytes from `begin` to before `end`, at most `chunk` at once; read ahead of the client a little, and not
-    /// at all while the client stands still. What ends it early is its last item. Dropping it closes the file.
+    /// at all while the client stands still. What ends it early is its last item, however late the client comes for it: it
+    /// never just ends before `end`. Dropping it closes the file.
     pub fn stream(
         self,
         begin: u64,
         end: u64,
         chunk: NonZeroUsize,
     ) -> impl Stream<Item = Result<Bytes, Refusal>> + Send + use<> {
-        let (sender, receiver) = mpsc::channel(AHEAD);
+        let (sender, pieces) = mpsc::channel(AHEAD);
+        let (ending, refused) = oneshot::channel();
         // Whole chunks at once, so that only the last one is shorter.
         let piece = (LARGEST_PIECE.get() / chunk).max(1) * chunk.get();
-        tokio::spawn(self.pump(begin..end, piece, sender));
-        let mut pieces = ReceiverStream::new(receiver);
-        let mut rest = Bytes::new();
-        futures_util::stream::poll_fn(move |context| {
-            use std::task::Poll;
-            while rest.is_empty() {
-                match std::pin::Pin::new(&mut pieces).poll_next(context) {
-                    Poll::Ready(Some(Ok(piece))) => rest = piece,
-                    other => return other,
-                }
-            }
-            let next = rest.split_to(chunk.get().min(rest.len()));
-            Poll::Ready(Some(Ok(next)))
-        })
+        tokio::spawn(self.pump(begin..end, piece, sender, ending));
+        Pieces {
+            pieces,
+            refused,
+            rest: Bytes::new(),
+            chunk,
+            left: end.saturating_sub(begin),
+        }
     }
 
     async fn pump(
         mut self,
-        range: std::ops::Range<u64>,
+        range: Range<u64>,
         piece: usize,
-        to: Sender<Result<Bytes, Refusal>>,
+        to: Sender<Bytes>,
+        ending: oneshot::Sender<Refusal>,
     ) {
         let mut at = range.start;
         while at < range.end {
@@ -197,10 +200,10 @@ impl OpenFile {
                 Ok(0) => break,
                 Ok(count) => at += count,
                 Err(refusal) => {
-                    let idle = self.transfer.idle();
-                    // Everything is closed before the client hears why, however long that takes.
+                    // Everything is closed before the client hears why, however long that takes; and it is said before
+                    // the channel ends.
                     drop(self);
-                    let _ = timeout(idle, to.send(Err(refusal))).await;
+                    let _ = ending.send(refusal);
                     return;
                 }
             }
@@ -211,15 +214,57 @@ impl OpenFile {
         &mut self,
         at: u64,
         most: usize,
-        to: &Sender<Result<Bytes, Refusal>>,
+        to: &Sender<Bytes>,
     ) -> Result<u64, Refusal> {
         let data = self.read_at(at, most).await?;
         let count = data.len() as u64;
         tokio::select! {
             biased;
             () = self.guard.cut() => Err(cut_off(self.vfolder)),
-            sent = self.transfer.patiently(to.send(Ok(data))) => sent.map(|_| count),
+            sent = self.transfer.patiently(to.send(data)) => sent.map(|_| count),
         }
+    }
+}
+
+/// What [`OpenFile::stream`] hands out.
+struct Pieces {
+    pieces: Receiver<Bytes>,
+    /// Why no more pieces come, if not because that was all.
+    refused: oneshot::Receiver<Refusal>,
+    rest: Bytes,
+    chunk: NonZeroUsize,
+    left: u64,
+}
+
+impl Stream for Pieces {
+    type Item = Result<Bytes, Refusal>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.left == 0 {
+            return Poll::Ready(None);
+        }
+        // First: whoever has lost the tree gets nothing more of it, also of what was read.
+        let mut refused = this.refused.try_recv().ok();
+        if refused.is_none() && this.rest.is_empty() {
+            match ready!(this.pieces.poll_recv(context)) {
+                Some(piece) => this.rest = piece,
+                // Since we have looked, maybe.
+                None => {
+                    let why = this.refused.try_recv();
+                    refused = Some(why.unwrap_or_else(|lost| Refusal::internal(&lost)));
+                }
+            }
+        }
+        if let Some(refusal) = refused {
+            (this.left, this.rest) = (0, Bytes::new());
+            this.pieces.close();
+            while this.pieces.try_recv().is_ok() {}
+            return Poll::Ready(Some(Err(refusal)));
+        }
+        let next = this.rest.split_to(this.chunk.get().min(this.rest.len()));
+        this.left = this.left.saturating_sub(next.len() as u64);
+        Poll::Ready(Some(Ok(next)))
     }
 }
 

@@ -52,7 +52,7 @@ impl Files {
         }
         let (vfolder, control) = (grant.vfolder, Arc::new(Control::default()));
         let _stop = StopOnDrop(Arc::clone(&control));
-        let removed = self.in_tree(grant, Stay::Writing, Arc::clone(&control), move |visit| {
+        let removed = self.walk_tree(grant, Stay::Writing, Arc::clone(&control), move |visit| {
             // In descending byte order, what is inside comes before what it is in.
             let all: BTreeSet<_> = removal.paths.iter().collect();
             let mut ends = BTreeMap::new();

@@ -33,7 +33,7 @@ impl Files {
         in_scope(&grant, &path)?;
         let control = Arc::new(Control::default());
         let _stop = StopOnDrop(Arc::clone(&control));
-        let counted = self.in_tree(grant, Stay::Reading, Arc::clone(&control), move |visit| {
+        let counted = self.walk_tree(grant, Stay::Reading, Arc::clone(&control), move |visit| {
             let at = |fault| refuse::by_tree(&TreeError::new(fault, path.as_bytes()));
             let meta = visit.tree.stat(&path).map_err(at)?.meta;
             if meta.kind != FileKind::Directory {

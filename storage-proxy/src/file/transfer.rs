@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 use vfolder_common::error::{Reason, Refusal};
 
@@ -22,6 +22,8 @@ pub struct Limits {
     pub transfers_per_vfolder: usize,
     /// How long a client may read or write nothing.
     pub idle: Duration,
+    /// How long one may take in all: a client who takes or sends a byte a minute would keep his place for ever.
+    pub total: Duration,
     /// How long an upload is kept that nobody writes.
     pub upload_expiry: Duration,
 }
@@ -32,6 +34,7 @@ impl Default for Limits {
             transfers: 512,
             transfers_per_vfolder: 64,
             idle: Duration::from_secs(60),
+            total: Duration::from_secs(24 * 3600),
             upload_expiry: Duration::from_secs(24 * 3600),
         }
     }
@@ -81,7 +84,11 @@ impl Transfers {
             now.all += 1;
             now.of.insert(vfolder, of_vfolder + 1);
             let transfers = Arc::clone(self);
-            return Ok(Transfer { transfers, vfolder });
+            return Ok(Transfer {
+                ends: Instant::now().checked_add(self.limits.total),
+                transfers,
+                vfolder,
+            });
         };
         let text = format!(
             "{most} transfers {what} are under way, which is the most; try again when one has ended"
@@ -98,22 +105,29 @@ impl Transfers {
 pub struct Transfer {
     transfers: Arc<Transfers>,
     vfolder: Uuid,
+    /// None: beyond what a clock can tell.
+    ends: Option<Instant>,
 }
 
 impl Transfer {
-    /// Waits for the client, but no longer than one may stand still.
+    /// Waits for the client, but no longer than one may stand still, nor than one may take in all.
     ///
     /// # Errors
     /// TRANSFER_TIMEOUT.
     pub async fn patiently<T>(&self, client: impl Future<Output = T>) -> Result<T, Refusal> {
-        let idle = self.transfers.limits.idle;
-        timeout(idle, client).await.map_err(|_| stood_still(idle))
-    }
-
-    /// How long it may stand still.
-    #[must_use]
-    pub fn idle(&self) -> Duration {
-        self.transfers.limits.idle
+        let Limits { idle, total, .. } = self.transfers.limits;
+        let left = self
+            .ends
+            .map(|ends| ends.saturating_duration_since(Instant::now()));
+        let most = left.map_or(idle, |left| left.min(idle));
+        let waited = timeout(most, client).await;
+        waited.map_err(|_| {
+            if most < idle {
+                took(total)
+            } else {
+                stood_still(idle)
+            }
+        })
     }
 }
 
@@ -122,6 +136,15 @@ fn stood_still(idle: Duration) -> Refusal {
     let text = format!(
         "the transfer stood still for {} s, so it was ended; go on from where it stopped",
         idle.as_secs_f64()
+    );
+    Refusal::new(Reason::TransferTimeout, text)
+}
+
+/// It has not ended for too long.
+fn took(total: Duration) -> Refusal {
+    let text = format!(
+        "the transfer took more than {} s, so it was ended; go on from where it stopped",
+        total.as_secs_f64()
     );
     Refusal::new(Reason::TransferTimeout, text)
 }

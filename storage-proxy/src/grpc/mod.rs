@@ -12,9 +12,11 @@ mod quota;
 mod reflection;
 mod storage;
 mod stream;
+mod told;
 mod volume;
 
 pub use auth::{GrantGate, ServiceGate};
 pub use file::Service as FilesService;
 pub use reflection::reflection;
 pub use storage::Storage;
+pub use told::reasoned;

@@ -18,6 +18,10 @@ use crate::{
 
 /// Threads at most that look at one volume at once, tasks at work not counted.
 pub const LOOKS: usize = 32;
+/// Of those, threads at most that walk through trees, which may take long.
+const WALKS: usize = 16;
+/// Threads at most that raise fences of one volume: others than those, which may all be held by whoever is to be cut off.
+pub const FENCES: usize = 8;
 /// Archives at most that are made of one volume's files at once, each by a thread of its own.
 pub const ARCHIVES: usize = 16;
 
@@ -83,6 +87,8 @@ pub(super) struct Lane {
     copies: Arc<Semaphore>,
     removals: Arc<Semaphore>,
     looks: Arc<Semaphore>,
+    walks: Arc<Semaphore>,
+    fences: Arc<Semaphore>,
 }
 
 /// What takes long, and so takes turns: each kind with its own.
@@ -119,6 +125,8 @@ impl Lane {
             copies: turns(),
             removals: turns(),
             looks: Arc::new(Semaphore::new(LOOKS)),
+            walks: Arc::new(Semaphore::new(WALKS)),
+            fences: Arc::new(Semaphore::new(FENCES)),
         }
     }
 
@@ -139,11 +147,35 @@ impl Lane {
         &self,
         look: impl FnOnce(&Volume) -> T + Send + 'static,
     ) -> Result<T, Refused> {
-        let permit = Arc::clone(&self.looks).acquire_owned().await.ok();
+        self.by_one_of(&self.looks, look).await
+    }
+
+    /// As [`Lane::look`], of the threads that are for fences.
+    ///
+    /// # Errors
+    /// As [`Lane::look`].
+    pub async fn fence<T: Send + 'static>(
+        &self,
+        raise: impl FnOnce(&Volume) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        self.by_one_of(&self.fences, raise).await
+    }
+
+    /// A turn to walk through a tree, on one of the threads of [`Lane::look`]; nothing only when the process ends.
+    pub async fn walk_turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.walks).acquire_owned().await.ok()
+    }
+
+    async fn by_one_of<T: Send + 'static>(
+        &self,
+        threads: &Arc<Semaphore>,
+        work: impl FnOnce(&Volume) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        let permit = Arc::clone(threads).acquire_owned().await.ok();
         self.work(move |volume| {
             // Given back by the thread: whoever asked may have gone away by then.
             let _permit = permit;
-            look(volume)
+            work(volume)
         })
         .await
     }

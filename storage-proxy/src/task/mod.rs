@@ -23,7 +23,7 @@ mod verdicts;
 mod work;
 
 pub use fence::{EnterError, Fences, Guard, OUTLIVES_ITS_TREE, PATIENCE, RaiseError, Stay};
-pub use lane::{ARCHIVES, LOOKS, VolumeConfig};
+pub use lane::{ARCHIVES, FENCES, LOOKS, VolumeConfig};
 use outcome::Done;
 pub use outcome::{Failure, FailureKind, Outcome, Receipt};
 pub use reclaim::Pending;

@@ -11,7 +11,7 @@ use std::{
 
 use thiserror::Error;
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::timeout,
 };
 use uuid::Uuid;
@@ -154,10 +154,20 @@ impl Tasks {
     pub async fn fence(&self, volume: &str, vfolder: Uuid, fence: Fence) -> Result<(), Refused> {
         let lane = self.0.lane(volume)?;
         let fences = Arc::clone(&lane.ledger.fences);
-        lane.on_volume(move |volume| fences.raise(volume, vfolder, fence))
-            .await?;
+        let raised = lane.fence(move |volume| -> Result<(), RaiseError> {
+            fences.raise(&*volume.get()?, vfolder, fence)
+        });
+        raised.await??;
         pass("fence.answer");
         Ok(())
+    }
+
+    /// A turn to walk through a tree of a volume, for whoever does so by [`Tasks::serve`].
+    ///
+    /// # Errors
+    /// [`Refused::VolumeUnknown`].
+    pub async fn walk_turn(&self, volume: &str) -> Result<Option<OwnedSemaphorePermit>, Refused> {
+        Ok(self.0.lane(volume)?.walk_turn().await)
     }
 
     /// One volume.

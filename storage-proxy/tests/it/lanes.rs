@@ -17,7 +17,7 @@ use vfolder_proto::storage::{
 use vfolder_storage_proxy::{
     grpc::Storage,
     task::{LOOKS, TaskSpec, Tasks, VolumeConfig, Work},
-    volume::{Holder, Volume, init, tree_path},
+    volume::{Fence, Holder, Volume, init, tree_path},
 };
 
 use crate::tasks::outcome;
@@ -85,6 +85,27 @@ async fn a_volume_that_hangs_does_not_stop_the_others() {
     };
     timeout(Duration::from_secs(15), others).await.unwrap();
     drop(hanging);
+}
+
+#[tokio::test]
+async fn a_fence_is_raised_while_all_threads_of_its_volume_are_busy() {
+    let dir = tempfile::tempdir().unwrap();
+    let tasks = two_volumes(&dir, 1);
+    let mut busy = Vec::new();
+    for _ in 0..2 * LOOKS {
+        let (end, ended) = mpsc::channel::<()>();
+        busy.push(end);
+        let tasks = tasks.clone();
+        tokio::spawn(async move { tasks.look("v", move |_| ended.recv().is_ok()).await });
+    }
+    // Behind all of them: whoever raises it does so to end them.
+    tokio::task::yield_now().await;
+    let raised = tasks.fence("v", Uuid::now_v7(), Fence::for_all(2));
+    timeout(Duration::from_secs(15), raised)
+        .await
+        .unwrap()
+        .unwrap();
+    drop(busy);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

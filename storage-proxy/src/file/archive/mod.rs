@@ -20,7 +20,6 @@ use futures_util::Stream;
 use tokio::{
     runtime::Handle,
     sync::{OwnedSemaphorePermit, mpsc},
-    time::timeout,
 };
 use uuid::Uuid;
 use vfolder_common::{
@@ -32,7 +31,7 @@ use self::{
     pack::{Chosen, Failure},
     sink::Sink,
 };
-use super::{Files, in_scope};
+use super::{Files, Transfer, in_scope};
 use crate::{
     archive::Format,
     refuse,
@@ -101,6 +100,11 @@ impl Files {
         format: Format,
     ) -> Result<ArchiveStream, Refusal> {
         let paths = chosen(grant, paths)?;
+        let transfer = self.begin_transfer(grant.vfolder)?;
+        let own = self.archive_turn(grant.vfolder).ok_or_else(|| {
+            let text = "as many archives are made of this vfolder as may be at once; try again when one has ended";
+            Refusal::new(Reason::TooManyRequests, text).with_retry(RETRY)
+        })?;
         let slots = self.tasks().archives(&grant.volume);
         let slots = slots.map_err(|refused| refuse::by_tasks(&refused))?;
         let slot = slots.try_acquire_owned().map_err(|_| {
@@ -124,7 +128,8 @@ impl Files {
             control,
             sender,
             runtime: Handle::current(),
-            _slot: slot,
+            transfer,
+            _slots: [own, slot],
         };
         thread::Builder::new()
             .name("archive".into())
@@ -151,12 +156,13 @@ struct Making {
     control: Arc<Control>,
     sender: mpsc::Sender<Chunk>,
     runtime: Handle,
-    _slot: OwnedSemaphorePermit,
+    transfer: Transfer,
+    _slots: [OwnedSemaphorePermit; 2],
 }
 
 impl Making {
     fn make(self) {
-        let sink = Sink::new(&self.sender, &self.runtime, &self.guard);
+        let sink = Sink::new(&self.sender, &self.runtime, &self.guard, &self.transfer);
         let last = match pack::pack(&self.chosen, self.format, sink, &self.control) {
             Ok(()) => Ok(None),
             Err(_) if self.guard.is_cut() => Err(super::cut_off(self.vfolder)),
@@ -165,7 +171,7 @@ impl Making {
         };
         // Whoever waits for the tree need not wait for this reader.
         drop((self.guard, self.chosen));
-        let sending = async { timeout(sink::PATIENCE, self.sender.send(last)).await };
+        let sending = async { self.transfer.patiently(self.sender.send(last)).await };
         // Nobody hears it: then what has arrived does not end as a whole archive does.
         let _ = self.runtime.block_on(sending);
     }

@@ -1,29 +1,25 @@
 //! Where the archive goes: to a reader who may be slow, or gone.
 
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::io::{self, Write};
 
 use bytes::BytesMut;
 use thiserror::Error;
-use tokio::{runtime::Handle, sync::mpsc, time::timeout};
+use tokio::{runtime::Handle, sync::mpsc};
+use vfolder_common::error::Refusal;
 
 use super::Chunk;
-use crate::task::Guard;
+use crate::{file::Transfer, task::Guard};
 
 /// Bytes that are sent at once.
 pub(super) const CHUNK: usize = 256 << 10;
-/// How long a reader may read nothing.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why nothing more can be sent.
 #[derive(Debug, Error)]
 pub(super) enum Unsent {
     #[error("the reader has gone")]
     Gone,
-    #[error("the reader has read nothing for {} s", PATIENCE.as_secs())]
-    Slow,
+    #[error("{0}")]
+    Slow(Refusal),
     #[error("the tree has changed hands")]
     Cut,
 }
@@ -32,15 +28,22 @@ pub(super) struct Sink<'a> {
     sender: &'a mpsc::Sender<Chunk>,
     runtime: &'a Handle,
     guard: &'a Guard,
+    transfer: &'a Transfer,
     chunk: BytesMut,
 }
 
 impl<'a> Sink<'a> {
-    pub fn new(sender: &'a mpsc::Sender<Chunk>, runtime: &'a Handle, guard: &'a Guard) -> Self {
+    pub fn new(
+        sender: &'a mpsc::Sender<Chunk>,
+        runtime: &'a Handle,
+        guard: &'a Guard,
+        transfer: &'a Transfer,
+    ) -> Self {
         Self {
             sender,
             runtime,
             guard,
+            transfer,
             chunk: BytesMut::new(),
         }
     }
@@ -53,10 +56,10 @@ impl<'a> Sink<'a> {
                 biased;
                 // A reader who stands still must not keep the tree from changing hands.
                 () = self.guard.cut() => Err(Unsent::Cut),
-                sent = timeout(PATIENCE, self.sender.send(Ok(Some(chunk)))) => match sent {
+                sent = self.transfer.patiently(self.sender.send(Ok(Some(chunk)))) => match sent {
                     Ok(Ok(())) => Ok(()),
                     Ok(Err(_)) => Err(Unsent::Gone),
-                    Err(_) => Err(Unsent::Slow),
+                    Err(refusal) => Err(Unsent::Slow(refusal)),
                 },
             }
         };

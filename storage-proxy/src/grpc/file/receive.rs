@@ -7,7 +7,7 @@ use tonic::{Status, Streaming};
 use vfolder_common::error::{Fields, Refusal};
 use vfolder_proto::v1::{WriteFileRequest, write_file_request::To};
 
-use crate::file::UploadWriter;
+use crate::{file::UploadWriter, grpc::reasoned};
 
 const LARGEST_DATA: usize = 2 << 20;
 /// Bytes that are taken off the stream while those before them are written, to be written together: each write is a change
@@ -38,7 +38,7 @@ pub async fn receive(
             if batch.ended {
                 return Ok(());
             }
-            let next = writer.patiently(stream.message()).await??;
+            let next = writer.patiently(next_of(&mut stream)).await??;
             batch.take(next)?;
         }
         batch = write(writer, batch, &mut stream).await?;
@@ -67,7 +67,7 @@ async fn write(
                     written?;
                     break;
                 }
-                message = stream.message(), if wants_more => {
+                message = next_of(stream), if wants_more => {
                     broken = message.and_then(|message| Ok(next.take(message)?)).err();
                 }
             }
@@ -80,6 +80,17 @@ async fn write(
             Err(status)
         }
     }
+}
+
+/// The next message.
+///
+/// # Errors
+/// In our words, why it can't be read.
+pub async fn next_of(
+    stream: &mut Streaming<WriteFileRequest>,
+) -> Result<Option<WriteFileRequest>, Status> {
+    let next = stream.message().await;
+    next.map_err(|status| reasoned(&status).map_or(status, Status::from))
 }
 
 impl Batch {

@@ -12,7 +12,7 @@ use vfolder_proto::v1::{
 
 use super::{
     Answer, Service,
-    receive::{check_data, receive},
+    receive::{check_data, next_of, receive},
     upload::{check, target, upload, upload_id},
 };
 use crate::file::granted;
@@ -24,7 +24,7 @@ impl Service {
     ) -> Answer<WriteFileResponse> {
         let (_, extensions, mut stream) = request.into_parts();
         // How long it may take is known once there is a grant, and a place among the transfers.
-        let first = tokio::time::timeout(self.files.limits().idle, stream.message()).await;
+        let first = tokio::time::timeout(self.files.limits().idle, next_of(&mut stream)).await;
         let first = first.map_err(|_| silent())??;
         let mut first = first.ok_or_else(|| Refusal::field("vfolder_id", "must be set"))?;
         let grant = granted(extensions.get(), &first.vfolder_id, GrantMode::ReadWrite)?;

@@ -13,7 +13,8 @@ use std::{
 };
 
 use futures_util::StreamExt as _;
-use vfolder_common::error::Reason;
+use uuid::Uuid;
+use vfolder_common::{error::Reason, token::Grant};
 use vfolder_storage_proxy::{archive::Format, task::ARCHIVES, volume::Fence};
 
 use super::{Scene, differences, path, python, run, whole};
@@ -287,4 +288,35 @@ async fn a_symlink_that_takes_a_directorys_place_is_not_followed() {
     let told = run(Command::new("tar").arg("-tvf").arg(&archive));
     let told = String::from_utf8(told.stdout).unwrap();
     assert!(told.starts_with('l') && told.lines().count() == 1, "{told}");
+}
+
+#[tokio::test]
+async fn one_vfolders_archives_leave_places_for_those_of_others() {
+    let scene = Scene::new();
+    // More than is made ahead of a reader.
+    fs::write(scene.tree().join("f"), vec![7; 8 << 20]).unwrap();
+    let files = scene.files();
+    let other = Uuid::now_v7();
+    fs::create_dir_all(scene.rig.tree(other)).unwrap();
+    let open = |vfolder| {
+        let grant = Grant {
+            vfolder,
+            ..scene.grant()
+        };
+        let files = files.clone();
+        async move { files.archive(&grant, Vec::new(), Format::Tar).await }
+    };
+    let mut held = Vec::new();
+    let refusal = loop {
+        match open(scene.vfolder).await {
+            Ok(archive) => held.push(archive),
+            Err(refusal) => break refusal,
+        }
+    };
+    assert_eq!((held.len(), refusal.reason()), (4, Reason::TooManyRequests));
+    whole(open(other).await.unwrap()).await.unwrap();
+    drop(held);
+    let slots = scene.rig.tasks.archives("v").unwrap();
+    eventually("all have left", || slots.available_permits() == ARCHIVES).await;
+    open(scene.vfolder).await.unwrap();
 }

@@ -12,9 +12,14 @@ use proptest::{
     prelude::*,
     test_runner::{Config, TestRunner},
 };
+use tonic::{Request, Status, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tower::ServiceExt as _;
 use vfolder_common::token::GrantMode;
+use vfolder_proto::v1::{ReadFileRequest, file_service_client::FileServiceClient};
 
 use super::{Direct, noise};
+use crate::proxy::refused;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -328,5 +333,64 @@ async fn who_takes_nothing_is_hung_up_on_and_leaves_nothing_open() {
     while open() > 0 {
         assert!(begun.elapsed() < PATIENCE, "the file is still open");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A caller of HTTP/2 can hold up one answer while his connection lives: no socket is ever full.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_nothing_of_one_answer_of_several_is_hung_up_on() {
+    let direct = Direct::start_with("[transfers]\nidle_timeout = \"500ms\"").await;
+    fs::write(direct.tree().join("f"), noise(8 << 20)).unwrap();
+    let channel = Channel::from_shared(direct.url.clone()).unwrap();
+    let channel = channel.connect().await.unwrap();
+    let mut files = FileServiceClient::new(channel.clone());
+    let mut request = Request::new(ReadFileRequest {
+        vfolder_id: direct.vfolder.to_string(),
+        path: "f".into(),
+        ..ReadFileRequest::default()
+    });
+    let grant = direct.grant(GrantMode::ReadOnly, b"");
+    let bearer = format!("Bearer {grant}").parse().unwrap();
+    request.metadata_mut().insert("authorization", bearer);
+    let mut answer = files.read_file(request).await.unwrap().into_inner();
+    answer.message().await.unwrap();
+    // The connection is there and answers, until it does not: a watch hears of that.
+    let mut health = HealthClient::new(channel);
+    let watching = health.watch(HealthCheckRequest::default());
+    let mut watch = watching.await.unwrap().into_inner();
+    watch.message().await.unwrap();
+    let ended = tokio::time::timeout(PATIENCE, watch.message()).await;
+    assert!(ended.expect("it was hung up on").is_err());
+    let rest = async {
+        while answer.message().await?.is_some() {}
+        Ok::<_, Status>(())
+    };
+    assert!(rest.await.is_err(), "half a file ended as a whole one");
+}
+
+#[tokio::test]
+async fn what_is_no_message_is_told_so_with_a_reason() {
+    let direct = Direct::start().await;
+    let grant = direct.grant(GrantMode::ReadOnly, b"");
+    let base = format!("{}/vfolder.v1.FileService", direct.url);
+    let channel = Channel::from_shared(direct.url.clone()).unwrap();
+    let channel = channel.connect().await.unwrap();
+    for (method, body, reason) in [
+        (
+            "StatFile",
+            &b"\0\0\0\0\x02\xff\xff"[..],
+            "MESSAGE_MALFORMED",
+        ),
+        ("StatFile", b"\x07\0\0\0\0", "MESSAGE_MALFORMED"),
+        ("StatFile", b"\0\x7f\0\0\0", "MESSAGE_TOO_LARGE"),
+        ("Nothing", b"\0\0\0\0\0", "METHOD_UNKNOWN"),
+    ] {
+        let request = http::Request::post(format!("{base}/{method}"))
+            .header("content-type", "application/grpc")
+            .header("authorization", format!("Bearer {grant}"))
+            .body(tonic::body::Body::new(axum::body::Body::from(body)));
+        let answer = channel.clone().oneshot(request.unwrap()).await.unwrap();
+        let status = Status::from_header_map(answer.headers()).unwrap();
+        assert_eq!(refused::<()>(Err(status)).1, reason, "{method} {body:?}");
     }
 }

@@ -73,6 +73,10 @@ fn a_configuration_that_would_not_do_is_refused_at_the_start() {
         ),
         ("listen = \"127.0.0.1:0\"\ntypo = 1", "typo"),
         (
+            "listen = \"127.0.0.1:0\"\nurl = \"http://host\"\n[direct.tls]\ncert_file = \"/none\"\nkey_file = \"/none\"",
+            "https://",
+        ),
+        (
             "listen = \"127.0.0.1:0\"\n[direct.tls]\ncert_file = \"/none\"\nkey_file = \"/none\"",
             "/none",
         ),
@@ -239,4 +243,21 @@ async fn a_connection_that_is_only_kept_open_makes_room_for_others() {
     assert_eq!(got.await.unwrap().body, b"data");
     // Whoever was sent away comes back when he has something to ask.
     HealthClient::new(channel).check(request).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_watch_that_needs_no_grant_takes_no_place_from_others() {
+    let direct =
+        Direct::start_with("max_connections = 1\n[transfers]\nidle_timeout = \"500ms\"").await;
+    fs::write(direct.tree().join("f"), "data").unwrap();
+    let channel = Channel::from_shared(direct.url.clone()).unwrap();
+    let channel = channel.connect().await.unwrap();
+    let mut health = HealthClient::new(channel);
+    let watching = health.watch(HealthCheckRequest::default());
+    let mut watch = watching.await.unwrap().into_inner();
+    watch.message().await.unwrap();
+    let (url, grant) = (direct.file("f"), direct.grant(GrantMode::ReadOnly, b""));
+    let got = tokio::task::spawn_blocking(move || super::as_bearer(&grant, &[&url]));
+    assert_eq!(got.await.unwrap().body, b"data");
+    assert!(watch.message().await.is_err(), "it was hung up on");
 }

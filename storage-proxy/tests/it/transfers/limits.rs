@@ -31,6 +31,12 @@ async fn a_reader_or_writer_that_stands_still_is_ended_and_leaves_nothing_open()
         .unwrap();
     assert_eq!(refused(ended).1, "TRANSFER_TIMEOUT");
     eventually("all is closed", || client.open_files() == 0).await;
+    // However late it comes back: until several others have stood still for as long, one after the other.
+    for _ in 0..3 {
+        let mut other = client.open(all_of("f")).await.unwrap();
+        other.message().await.unwrap();
+        eventually("the other is closed", || client.open_files() == 0).await;
+    }
     let mut last = reading.message().await;
     while let Ok(Some(_)) = last {
         last = reading.message().await;
@@ -108,4 +114,26 @@ async fn more_transfers_than_may_be_are_told_to_come_again() {
         }
     };
     timeout(Duration::from_secs(20), again).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_that_takes_too_long_in_all_is_ended_though_it_never_stands_still() {
+    let proxy = Proxy::start_in(configured("total_timeout = \"400ms\"")).await;
+    let client = Client::new(&proxy, proxy.create().await);
+    let upload = client.create(target("g"), None).await.unwrap();
+    let (sender, writing) = client.open_stream(To::UploadId(upload.id.clone()));
+    let writing = tokio::spawn(writing);
+    let mut sent = 0;
+    while sender.send(Bytes::from_static(b"a")).await.is_ok() {
+        sent += 1;
+        tokio::task::yield_now().await;
+    }
+    let status = writing.await.unwrap().unwrap_err();
+    assert!(
+        status.message().contains("took more than 0.4 s"),
+        "{status:?}"
+    );
+    assert_eq!(refused::<()>(Err(status)).1, "TRANSFER_TIMEOUT");
+    let arrived = client.upload(&upload.id).await.unwrap().offset;
+    assert!(0 < arrived && arrived <= sent, "{arrived} of {sent}");
 }

@@ -51,7 +51,12 @@ async fn a_file_is_read_from_any_place_in_messages_of_the_asked_size() {
         while let Some(next) = stream.message().await.unwrap() {
             sizes.push(next.data.len());
         }
-        let wanted = if chunk == 0 { 256 * 1024 } else { chunk };
+        // Larger pieces are no faster, and only take memory.
+        let wanted = if chunk == 0 {
+            256 * 1024
+        } else {
+            chunk.min(MIB / 2)
+        };
         let inner = sizes.get(1..sizes.len().max(2) - 1).unwrap_or_default();
         assert!(
             inner.iter().all(|size| *size == wanted),
