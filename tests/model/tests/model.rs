@@ -168,7 +168,7 @@ const NEEDED: &[(Piece, Scenario, &str)] = &[
     (
         Piece::MountsEndWithWork,
         Scenario::WORK_GIVEN_UP,
-        "a status is backed",
+        "a transition that the table doesn't have",
     ),
 ];
 
