@@ -43,8 +43,15 @@ pub(super) fn check(facts: &Facts<'_>, violations: &mut Vec<Violation>) {
 
 /// A purge may come between the gate and the storage-proxy; the search for an order sees to it that one did.
 fn may_miss_the_tree(deed: &Deed, reason: &str) -> bool {
-    matches!(deed, Deed::ListFiles { .. } | Deed::CreateDirectory { .. })
-        && reason == "VFOLDER_NOT_FOUND"
+    matches!(
+        deed,
+        Deed::ListFiles { .. }
+            | Deed::ReadFile { .. }
+            | Deed::CreateDirectory { .. }
+            | Deed::CreateUpload { .. }
+            | Deed::WriteFile { .. }
+            | Deed::CommitUpload { .. }
+    ) && reason == "VFOLDER_NOT_FOUND"
 }
 
 /// Nobody else uses that name: taken it can be by the request itself, which came before and must be recognised.
