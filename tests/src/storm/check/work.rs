@@ -59,3 +59,92 @@ pub(super) fn writes<'a>(facts: &Facts<'a>) -> (Vec<Write>, BTreeSet<&'a str>) {
     }
     (writes, unknown)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use vfolder_proto::v1::OperationMetadata;
+
+    use super::*;
+    use crate::storm::{
+        check::content,
+        contents::Look,
+        history::{Call, Clock, NEVER, Outcome},
+        settle::Rest,
+    };
+
+    /// Of a bundle that was unpacked by an operation with this end, and holds this later.
+    fn violations_of(end: Option<Progress>, outcome: Outcome, found: Option<u64>) -> usize {
+        let (vfolder, operation) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let calls = [Call {
+            client: 0,
+            deed: Deed::Extract {
+                vfolder,
+                bundle: "b".into(),
+                value: 7,
+            },
+            start: 10,
+            end: 20,
+            open_attempts: 0,
+            outcome,
+        }];
+        let ended = end.map(|progress| Ended {
+            id: operation,
+            progress,
+            metadata: OperationMetadata {
+                end_time: Some(SystemTime::UNIX_EPOCH.into()),
+                ..OperationMetadata::default()
+            },
+            error: String::new(),
+        });
+        let rest = Rest {
+            operations: ended.into_iter().collect(),
+            ..Rest::default()
+        };
+        let looks = [Look {
+            vfolder,
+            start: NEVER - 2,
+            end: NEVER - 1,
+            only: None,
+            bundles: found
+                .map(|value| ("b".to_owned(), value))
+                .into_iter()
+                .collect(),
+            who: String::new(),
+        }];
+        let mut violations = Vec::new();
+        let facts = Facts {
+            clock: Clock::start(),
+            calls: &calls,
+            rest: &rest,
+            writes: &[],
+            looks: &looks,
+        };
+        content::check(&facts, &mut violations);
+        violations.len()
+    }
+
+    #[test]
+    fn what_is_not_what_an_operation_unpacked_is_found_and_what_nobody_knows_is_not() {
+        let told = || {
+            Outcome::Done(Told::Operation {
+                operation: Uuid::from_u128(2),
+                vfolder: Uuid::from_u128(1),
+                progress: Progress::Live,
+            })
+        };
+        let done = Some(Progress::Succeeded);
+        let found = |found| violations_of(done, told(), found);
+        assert_eq!([Some(7), Some(8), None].map(found), [0, 1, 1]);
+        let half = violations_of(Some(Progress::Cancelled), told(), Some(8));
+        let unanswered = violations_of(None, Outcome::Unknown(String::new()), Some(8));
+        assert_eq!((half, unanswered), (0, 0));
+        let refused = Outcome::Refused {
+            reason: "VFOLDER_BUSY".into(),
+            status: None,
+            text: String::new(),
+        };
+        assert_eq!(violations_of(None, refused, Some(7)), 1);
+    }
+}

@@ -9,7 +9,13 @@ use vfolder_proto::{
     v1::{ExtractArchiveRequest, RemoveTreeRequest, VFolderStatus},
 };
 
-use super::{Client, acts::LOOKS, ask::Repeat, caller::told_of_operation, upload::Uploaded};
+use super::{
+    Client,
+    acts::LOOKS,
+    ask::Repeat,
+    caller::told_of_operation,
+    upload::{Uploaded, What},
+};
 use crate::{
     User,
     storm::{
@@ -19,27 +25,17 @@ use crate::{
 };
 
 impl Client {
-    /// Uploads an archive, unpacks it into a directory of its own, and now and then waits for that.
+    /// Unpacks an archive, which it uploads first if it has none, into a directory of its own.
     pub(super) async fn unpack(&mut self) {
-        let registry = &self.shared.registry;
-        let Some(card) = registry.any_in(VFolderStatus::Ready, &mut self.dice) else {
+        let Some((vfolder, path, index)) = self.archive().await else {
             return;
         };
-        let archives = &self.shared.archives;
-        let Archive { packed, unpacked } = archives[self.dice.usize(..archives.len())].clone();
-        let Some(path) = self.upload(card.id, packed).await else {
-            return;
-        };
-        self.uploaded.push(Uploaded {
-            vfolder: card.id,
-            path: path.clone(),
-            is_file: true,
-        });
-        let Some(bundle) = self.make_directory_in(card.id, Archive::MODE).await else {
+        let unpacked = self.shared.archives[index].unpacked;
+        let Some(bundle) = self.make_directory_in(vfolder, Archive::MODE).await else {
             return;
         };
         let request = ExtractArchiveRequest {
-            vfolder_id: card.id.to_string(),
+            vfolder_id: vfolder.to_string(),
             path,
             destination: bundle.clone(),
             request_id: self.request_id(),
@@ -50,19 +46,46 @@ impl Client {
             Ok(answer.into_inner())
         };
         let deed = Deed::Extract {
-            vfolder: card.id,
+            vfolder,
             bundle: bundle.clone(),
             value: unpacked,
         };
         let begun = self.ask(deed, Repeat::Until, request, send, told_of_operation);
         if let Ok(Told::Operation { operation, .. }) = begun.await.map(|o| told_of_operation(&o)) {
             self.uploaded.push(Uploaded {
-                vfolder: card.id,
+                vfolder,
                 path: bundle,
-                is_file: false,
+                what: What::Directory,
             });
             self.maybe_wait(operation).await;
         }
+    }
+
+    /// One that it has uploaded before, or now: where, and which.
+    async fn archive(&mut self) -> Option<(Uuid, String, usize)> {
+        let known: Vec<(Uuid, String, usize)> = self
+            .uploaded
+            .iter()
+            .filter_map(|known| match known.what {
+                What::Archive(index) => Some((known.vfolder, known.path.clone(), index)),
+                What::File | What::Directory => None,
+            })
+            .collect();
+        if !known.is_empty() && self.dice.u32(..4) > 0 {
+            return Some(known[self.dice.usize(..known.len())].clone());
+        }
+        let registry = &self.shared.registry;
+        let vfolder = registry.any_in(VFolderStatus::Ready, &mut self.dice)?.id;
+        let archives = &self.shared.archives;
+        let index = self.dice.usize(..archives.len());
+        let packed = archives[index].packed.clone();
+        let path = self.upload(vfolder, packed).await?;
+        self.uploaded.push(Uploaded {
+            vfolder,
+            path: path.clone(),
+            what: What::Archive(index),
+        });
+        Some((vfolder, path, index))
     }
 
     /// Removes something that it has put there.

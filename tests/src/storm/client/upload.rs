@@ -26,7 +26,16 @@ const CHUNK: usize = 64 << 10;
 pub(super) struct Uploaded {
     pub(super) vfolder: Uuid,
     pub(super) path: String,
-    pub(super) is_file: bool,
+    pub(super) what: What,
+}
+
+/// What that is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    File,
+    /// A file, too: which of the archives.
+    Archive(usize),
+    Directory,
 }
 
 impl Client {
@@ -46,7 +55,7 @@ impl Client {
             self.uploaded.push(Uploaded {
                 vfolder: card.id,
                 path,
-                is_file: true,
+                what: What::File,
             });
         }
     }
@@ -125,7 +134,7 @@ impl Client {
         let files: Vec<(Uuid, String)> = self
             .uploaded
             .iter()
-            .filter(|known| known.is_file)
+            .filter(|known| known.what != What::Directory)
             .map(|known| (known.vfolder, known.path.clone()))
             .collect();
         if files.is_empty() {
@@ -152,7 +161,7 @@ impl Client {
         };
         let clock = self.shared.world.clock;
         let start = clock.now();
-        let read = self.ask(deed, Repeat::Never, request, send, |_| Told::Nothing);
+        let read = self.ask(deed, Repeat::Until, request, send, |_| Told::Nothing);
         let Ok((mode, content)) = read.await else {
             return;
         };
