@@ -139,11 +139,11 @@ scenarios! {
     /// Larger: mounts, clones and purges of two vfolders.
     LONG_MOUNTS = 2 { mount_ro 1, mount_rw 1, clone 1, purge 1, write 1 };
     /// Larger: work in a tree with two of most faults.
-    LONG_WORK = 1 { perform 1, write 2, cancel 1, lapse 2, manager_crash 1, proxy_crash 2, broken_connection 1, duplicate 1 };
+    LONG_WORK = 1 { perform 1, write 2, lapse 2, manager_crash 1, proxy_crash 2, duplicate 1 };
     /// Larger: work in a tree that is given up, then repaired, purged or cloned.
-    LONG_WORK_GIVEN_UP = 1 { perform 2, purge 1, write 1, mount_ro 1, broken_connection 1, give_up 1, duplicate 1, repair 1 };
+    LONG_WORK_GIVEN_UP = 1 { perform 1, purge 1, write 1, mount_ro 1, broken_connection 1, give_up 1, duplicate 1, repair 1 };
     /// Larger: work in a tree, before and after clones of it.
-    LONG_WORK_AND_CLONE = 1 { perform 1, clone 1, write 1, mount_ro 1, lapse 1, proxy_crash 1, cancel 1 };
+    LONG_WORK_AND_CLONE = 1 { perform 1, clone 1, write 1, lapse 1, proxy_crash 1 };
     /// Larger: a creation with every fault.
     LONG_CREATE = 0 { create 1, purge 1, cancel 1, proxy_crash 1, duplicate 1, failure 1, lapse 1, write 1 };
 }
