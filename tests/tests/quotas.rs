@@ -6,7 +6,10 @@ use prost::Message as _;
 use prost_types::FieldMask;
 use tonic::Code;
 use vfolder_proto::{
-    google::longrunning::{Operation, operation::Result as Outcome},
+    google::{
+        longrunning::{Operation, operation::Result as Outcome},
+        rpc::{ErrorInfo, QuotaFailure},
+    },
     v1::{
         CloneVFolderRequest, GetOwnerQuotaRequest, ListOwnerQuotasRequest, MountMode,
         OperationKind, Owner, OwnerQuota, OwnerUsage, PurgeVFolderRequest, RecountUsageRequest,
@@ -82,6 +85,23 @@ fn exceeded(ended: &Operation) -> String {
     }
 }
 
+/// What the details of an operation's error say: whose limit, and what it is, what is used, what was asked for.
+fn limit_of(ended: &Operation) -> (String, [i64; 3]) {
+    let Some(Outcome::Error(status)) = &ended.result else {
+        panic!("it did not fail: {ended:?}")
+    };
+    let detail = |name: &str| {
+        let mut found = status.details.iter();
+        let any = found.find(|any| any.type_url.ends_with(name)).unwrap();
+        any.value.as_slice()
+    };
+    let failure = QuotaFailure::decode(detail("google.rpc.QuotaFailure")).unwrap();
+    let info = ErrorInfo::decode(detail("google.rpc.ErrorInfo")).unwrap();
+    let figures = ["limit", "used", "asked"].map(|key| info.metadata[key].parse().unwrap());
+    assert_eq!(failure.violations[0].subject, info.metadata["subject"]);
+    (info.metadata["subject"].clone(), figures)
+}
+
 fn fits(dry: &Operation) -> bool {
     operation_metadata(dry).estimate.unwrap().fits
 }
@@ -101,6 +121,14 @@ async fn a_clone_beyond_its_limits_is_refused_and_foretold(engine: Engine) {
         let ended = clone(&alice, &source, small(), false).await;
         let why = exceeded(&ended);
         assert!(why.contains(&limit) && why.contains("0 are used"), "{why}");
+        let (subject, figures) = limit_of(&ended);
+        let id = &operation_metadata(&ended).vfolder_id;
+        assert_eq!(subject, format!("vfolder:{id}"));
+        let (most, asked) = match max_bytes {
+            0 => (max_files, files),
+            _ => (max_bytes, bytes),
+        };
+        assert_eq!(figures, [most, 0, asked]);
         let id = operation_metadata(&ended).vfolder_id;
         assert_eq!(alice.status(&id).await, VFolderStatus::Deleted);
         assert!(!system.tree(&id).exists());

@@ -4,8 +4,10 @@
 //! `google.rpc` details that help. Internal errors are logged where they are turned into a refusal and reach the client
 //! as an incident number only.
 
+mod exceeded;
 mod reason;
 mod refusal;
 
+pub use exceeded::Exceeded;
 pub use reason::Reason;
 pub use refusal::{DOMAIN, Fields, Refusal};

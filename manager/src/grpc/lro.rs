@@ -1,7 +1,8 @@
 //! Operations in the shape of google.longrunning.Operation.
 
-use tonic::Code;
-use vfolder_common::error::{Reason, Refusal};
+use prost::Message as _;
+use tonic::Status;
+use vfolder_common::error::{Exceeded, Reason, Refusal};
 use vfolder_proto::{
     google::{longrunning, rpc},
     storage::CloneEstimate,
@@ -135,22 +136,21 @@ fn response(op: &Operation, target: Option<&list::Shown>) -> prost_types::Any {
 #[must_use]
 pub fn refusal(op: &Operation) -> Refusal {
     let reason = Reason::parse(&op.error_reason).unwrap_or(Reason::Internal);
-    Refusal::new(reason, op.error_text.clone()).with_metadata("operation", op.name())
+    let refusal = Refusal::new(reason, op.error_text.clone()).with_metadata("operation", op.name());
+    match serde_json::from_str::<Exceeded>(&op.exceeded) {
+        Ok(exceeded) => exceeded.explain(refusal),
+        Err(_) => refusal,
+    }
 }
 
 fn error(op: &Operation) -> rpc::Status {
-    let refusal = refusal(op);
-    let info = rpc::ErrorInfo {
-        reason: refusal.reason().as_str().into(),
-        domain: vfolder_common::error::DOMAIN.into(),
-        metadata: [("operation".to_owned(), op.name())].into(),
-    };
-    let code: Code = refusal.code();
-    rpc::Status {
-        code: code.into(),
-        message: refusal.text().to_owned(),
-        details: vec![any(&info)],
-    }
+    let status = Status::from(refusal(op));
+    // With all its details, as they travel with an RPC's error.
+    rpc::Status::decode(status.details()).unwrap_or_else(|_| rpc::Status {
+        code: status.code().into(),
+        message: status.message().to_owned(),
+        details: Vec::new(),
+    })
 }
 
 /// Packs a message with its type's URL.

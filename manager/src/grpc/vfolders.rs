@@ -29,7 +29,13 @@ use crate::{
     operation,
     store::{Operation, vfolders::Filter},
     vfolder::{
-        self, clone::Cloned, create::Created, fields as checks, list, purge::Purged, refuse,
+        self,
+        clone::Cloned,
+        create::Created,
+        fields as checks, list,
+        look::{Look, look},
+        purge::Purged,
+        refuse,
     },
 };
 
@@ -229,7 +235,8 @@ impl VFolderService for Vfolders {
         wrong.finish()?;
         let (ctx, vfolder) = (&self.ctx, &gate.vfolder);
         let volume = &vfolder.volume;
-        let op = vfolder::verify::verify(ctx, &gate.warrant, vfolder.id, volume, expected).await?;
+        let asked = Look::Verify { expected };
+        let op = look(ctx, &gate.warrant, vfolder.id, volume, asked).await?;
         self.operation(&gate.warrant.caller, &op).await
     }
 
@@ -237,7 +244,7 @@ impl VFolderService for Vfolders {
         let gate = admitted(&request)?;
         let (ctx, vfolder) = (&self.ctx, &gate.vfolder);
         let volume = &vfolder.volume;
-        let op = vfolder::recount::recount(ctx, &gate.warrant, vfolder.id, volume).await?;
+        let op = look(ctx, &gate.warrant, vfolder.id, volume, Look::Recount).await?;
         self.operation(&gate.warrant.caller, &op).await
     }
 

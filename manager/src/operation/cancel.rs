@@ -55,6 +55,7 @@ pub fn cancelled(op: &Operation) -> Ending {
         reason: Reason::Cancelled.as_str().into(),
         text: text.into(),
         lost: false,
+        exceeded: None,
         receipt: None,
     }
 }

@@ -87,6 +87,7 @@ pub async fn run(ctx: Context, op: Operation, held: Lease) {
                     reason: String::new(),
                     text: String::new(),
                     lost: false,
+                    exceeded: None,
                     receipt: outcome.receipt,
                 };
                 end(&ctx, &op, held, &ending, outcome.progress).await
@@ -110,6 +111,7 @@ pub async fn run(ctx: Context, op: Operation, held: Lease) {
                     reason: failure.reason.as_str().into(),
                     text: failure.message,
                     lost: false,
+                    exceeded: failure.exceeded,
                     receipt: None,
                 };
                 end(&ctx, &op, held, &ending, outcome.progress).await
@@ -318,6 +320,7 @@ async fn try_later(
             op.attempt, problem.text
         ),
         lost: true,
+        exceeded: None,
         receipt: None,
     };
     end(ctx, op, held, &ending, progress).await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt as _};
 use tonic::Streaming;
 use vfolder_common::{
-    error::Reason,
+    error::{Exceeded, Reason},
     fault::{Side, beside},
     token::{Limits, Quota},
 };
@@ -78,6 +78,8 @@ pub struct Failure {
     pub message: String,
     /// It may succeed later.
     pub retryable: bool,
+    /// Of QUOTA_EXCEEDED: which limit, if it is one of ours.
+    pub exceeded: Option<Exceeded>,
 }
 
 /// The news of a task.
@@ -114,6 +116,13 @@ impl TaskStream<'_> {
                             reason: Reason::parse(&f.reason).unwrap_or(Reason::IoError),
                             message: f.message,
                             retryable: f.retryable,
+                            exceeded: f.exceeded.map(|of| Exceeded {
+                                subject: of.subject,
+                                unit: of.unit.into(),
+                                limit: of.limit,
+                                used: of.used,
+                                asked: of.asked,
+                            }),
                         }),
                     }));
                 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
+use vfolder_common::error::Exceeded;
 
 use super::{
     Change, Id, Progress, StoreError, Timestamp, Tx,
@@ -34,6 +35,8 @@ pub struct Ending {
     pub text: String,
     /// Its storage-proxy was not heard to the end: what is on the volume is not known.
     pub lost: bool,
+    /// Which limit it would have exceeded, if it failed for one.
+    pub exceeded: Option<Exceeded>,
     /// What its tree is, if it succeeded and that was asked for.
     pub receipt: Option<Receipt>,
 }
@@ -182,6 +185,8 @@ pub async fn end(
     // Its turn is free, for whichever worker.
     tx.note(Change::Work);
     let receipt = ending.receipt.as_ref();
+    let exceeded = ending.exceeded.as_ref();
+    let exceeded = exceeded.and_then(|exceeded| serde_json::to_string(exceeded).ok());
     on!(tx, c => diesel::update(operations::table.find(held.operation))
         .filter(operations::lease_owner.eq(held.owner))
         .filter(operations::attempt.eq(held.attempt))
@@ -191,6 +196,7 @@ pub async fn end(
             operations::state.eq(ending.state),
             operations::error_reason.eq(&ending.reason),
             operations::error_text.eq(&ending.text),
+            operations::exceeded.eq(exceeded.unwrap_or_default()),
             operations::digest.eq(receipt.map_or("", |receipt| &receipt.digest)),
             operations::may_have_changed.eq(receipt.is_some_and(|receipt| receipt.may_have_changed)),
             operations::lease_owner.eq(None::<Id>),

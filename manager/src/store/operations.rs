@@ -50,6 +50,7 @@ pub struct Operation {
     pub expected_digest: String,
     pub may_have_changed: bool,
     pub arguments: String,
+    pub exceeded: String,
 }
 
 /// How far the work on a tree is.
@@ -105,6 +106,7 @@ impl Operation {
             expected_digest: String::new(),
             may_have_changed: false,
             arguments: String::new(),
+            exceeded: String::new(),
         }
     }
 

@@ -77,6 +77,7 @@ diesel::table! {
         expected_digest -> Text,
         may_have_changed -> Bool,
         arguments -> Text,
+        exceeded -> Text,
     }
 }
 

@@ -14,17 +14,16 @@ pub mod fence;
 pub mod fields;
 pub mod list;
 pub mod locked;
+pub mod look;
 pub mod perform;
 pub mod purge;
 pub mod quota;
-pub mod recount;
 pub mod refuse;
 pub mod replay;
 pub mod reset;
 pub mod restore;
 pub mod room;
 pub mod update;
-pub mod verify;
 pub mod watch;
 
 pub use change::Cause;

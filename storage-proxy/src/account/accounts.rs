@@ -12,7 +12,7 @@ use vfolder_common::{
     token::{Limits, Quota},
 };
 
-use super::{Amount, Change, OwnerUse, Presence, Reservation, book::Book, exceeded::Exceeded};
+use super::{Amount, Change, Exceeded, OwnerUse, Presence, Reservation, book::Book};
 use crate::{
     backend::{Quota as TreeQuota, QuotaError},
     tree::{Control, Workers},
@@ -113,7 +113,7 @@ impl Accounts {
         match volume.backend().quota_use(tree) {
             Ok(found) if limit > 0 => Exceeded {
                 subject: format!("vfolder:{vfolder}"),
-                unit: "bytes",
+                unit: "bytes".into(),
                 limit,
                 used: found.bytes,
                 asked: limit.saturating_sub(found.bytes).saturating_add(1),

@@ -245,7 +245,7 @@ impl Book {
             if asked > 0 && used.saturating_add(asked) > limit {
                 return Err(Exceeded {
                     subject,
-                    unit,
+                    unit: unit.into(),
                     limit,
                     used,
                     asked,

@@ -12,7 +12,6 @@
 
 mod accounts;
 mod book;
-mod exceeded;
 mod presence;
 mod reservation;
 mod rest;
@@ -22,10 +21,10 @@ use std::fmt;
 pub(crate) use accounts::of_tree;
 pub use accounts::{Accounts, Count};
 pub use book::OwnerUse;
-pub use exceeded::Exceeded;
 pub use presence::Presence;
 pub use reservation::Reservation;
 pub use rest::IDLE;
+pub use vfolder_common::error::Exceeded;
 
 use crate::{tree::Usage, volume::Figures};
 

@@ -8,8 +8,10 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
+use vfolder_common::error::Exceeded;
 use vfolder_proto::storage::{
-    RunTaskResponse, TaskFailure, TaskOutcome, TaskProgress, TaskReceipt, run_task_response::News,
+    ExceededLimit, RunTaskResponse, TaskFailure, TaskOutcome, TaskProgress, TaskReceipt,
+    run_task_response::News,
 };
 
 use crate::{
@@ -72,6 +74,16 @@ fn progress(progress: Progress) -> TaskProgress {
     }
 }
 
+fn exceeded(exceeded: Exceeded) -> ExceededLimit {
+    ExceededLimit {
+        subject: exceeded.subject,
+        unit: exceeded.unit.into_owned(),
+        limit: exceeded.limit,
+        used: exceeded.used,
+        asked: exceeded.asked,
+    }
+}
+
 fn outcome(outcome: Outcome) -> TaskOutcome {
     TaskOutcome {
         progress: Some(progress(outcome.progress)),
@@ -79,6 +91,7 @@ fn outcome(outcome: Outcome) -> TaskOutcome {
             reason: refuse::reason(failure.kind).as_str().to_owned(),
             message: failure.message,
             retryable: failure.retryable,
+            exceeded: failure.exceeded.map(|of| exceeded(*of)),
         }),
         receipt: outcome.receipt.map(|receipt| TaskReceipt {
             digest: receipt.digest,

@@ -89,8 +89,8 @@ impl Leftovers<'_> {
         }
     }
 
-    /// Removes what is left of a task that is never asked for again. Where that is not because it has succeeded, it is
-    /// first seen to it that it can't be done again, however late somebody asks.
+    /// Removes what is left of a task that is never asked for again. Where that is not because it has made or taken away a
+    /// tree, it is first seen to it that it can't be done again, however late somebody asks.
     pub fn forget(&self, known: Option<&TaskSpec>, succeeded: bool) -> Result<(), RaiseError> {
         at("forget.begin").map_err(on("fault point", "forget"))?;
         let record = self.record()?;
@@ -102,9 +102,11 @@ impl Leftovers<'_> {
                 true => is_done(record.as_ref()),
                 false => self.volume.tree(vfolder)?.is_some() == spec.work.leaves_a_tree(),
             };
-            // One that has succeeded needs no fence: asked for late, it finds the tree, or what has fenced it since. And
-            // it must have none: the vfolder lives by the task's epoch. After a restart, its tree tells that it has.
-            if !succeeded && (failed || !published) {
+            // One that has made a tree needs no fence: asked for late, it finds the tree, or what has fenced it since. And
+            // it must have none: the vfolder lives by the task's epoch. After a restart, its tree tells that it has. Of work
+            // in a tree only the journal told; without it, a late request would do it all again, to what others have put
+            // there since. The vfolder's epoch has risen with its end.
+            if spec.work.is_in_place() || (!succeeded && (failed || !published)) {
                 self.volume.clear_staging(self.operation, self.control)?;
                 self.retire(vfolder, spec.epoch)?;
                 at("forget.retired").map_err(on("fault point", "forget"))?;

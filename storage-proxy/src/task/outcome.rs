@@ -82,6 +82,8 @@ pub struct Failure {
     pub message: String,
     /// The same task may succeed later without anybody's help.
     pub retryable: bool,
+    /// Of [`FailureKind::QuotaExceeded`]: which limit, where it is one of ours.
+    pub exceeded: Option<Box<Exceeded>>,
 }
 
 /// Why a task failed. The names are also those in the journal.
@@ -136,6 +138,7 @@ impl Failure {
             kind,
             message: message.into(),
             retryable: false,
+            exceeded: None,
         }
     }
 
@@ -146,6 +149,7 @@ impl Failure {
             kind,
             message: message.into(),
             retryable: true,
+            exceeded: None,
         }
     }
 
@@ -197,7 +201,10 @@ impl From<TreeError> for Failure {
 
 impl From<Exceeded> for Failure {
     fn from(exceeded: Exceeded) -> Self {
-        Self::lasting(FailureKind::QuotaExceeded, exceeded.to_string())
+        Self {
+            exceeded: Some(Box::new(exceeded.clone())),
+            ..Self::lasting(FailureKind::QuotaExceeded, exceeded.to_string())
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{Done, Failure, FailureKind, Receipt};
 use crate::{
+    account::Exceeded,
     archive::Format,
     tree::{Progress, RelativePath},
 };
@@ -210,6 +211,8 @@ impl Record {
 pub(super) struct Verdict {
     kind: FailureKind,
     message: String,
+    #[serde(default)]
+    exceeded: Option<Box<Exceeded>>,
 }
 
 impl From<&Failure> for Verdict {
@@ -217,13 +220,17 @@ impl From<&Failure> for Verdict {
         Self {
             kind: failure.kind,
             message: failure.message.clone(),
+            exceeded: failure.exceeded.clone(),
         }
     }
 }
 
 impl From<Verdict> for Failure {
-    fn from(Verdict { kind, message }: Verdict) -> Self {
-        Self::lasting(kind, message)
+    fn from(verdict: Verdict) -> Self {
+        Self {
+            exceeded: verdict.exceeded,
+            ..Self::lasting(verdict.kind, verdict.message)
+        }
     }
 }
 

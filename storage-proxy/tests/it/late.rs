@@ -3,9 +3,9 @@
 use std::fs;
 
 use uuid::Uuid;
-use vfolder_storage_proxy::task::{Failure, FailureKind, Stay, TaskSpec, Work};
+use vfolder_storage_proxy::task::{Failure, FailureKind, Removal, Stay, TaskSpec, Work};
 
-use crate::{support::Rig, tasks::outcome};
+use crate::{archives::path, support::Rig, tasks::outcome};
 
 async fn failure(rig: &Rig, operation: Uuid, spec: &TaskSpec) -> Option<Failure> {
     let task = rig.tasks.run(operation, spec.clone()).unwrap();
@@ -103,6 +103,30 @@ async fn a_task_that_has_succeeded_fences_nobody_off_when_it_is_forgotten() {
         rig.tasks.forget(operation, "v").await.unwrap();
         assert!(rig.enter(vfolder, Stay::Writing, 1).is_ok(), "{lost}");
     }
+}
+
+#[tokio::test]
+async fn work_in_a_tree_that_is_done_and_forgotten_is_not_done_again() {
+    let rig = Rig::new();
+    let (operation, vfolder) = (Uuid::now_v7(), Uuid::now_v7());
+    rig.fill(vfolder);
+    let file = rig.tree(vfolder).join("twice");
+    fs::write(&file, "before").unwrap();
+    let spec = rig.spec(Work::Remove(Removal {
+        vfolder,
+        paths: vec![path("twice")],
+        missing_ok: true,
+    }));
+    assert_eq!(failure(&rig, operation, &spec).await, None);
+    rig.tasks.forget(operation, "v").await.unwrap();
+    // By the epoch that the vfolder has since.
+    let writer = rig.enter(vfolder, Stay::Writing, 2).unwrap();
+    fs::write(&file, "since").unwrap();
+    drop(writer);
+    let rig = rig.restarted().await;
+    assert_eq!(fails(&rig, operation, &spec).await, FailureKind::Stale);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "since");
+    assert_eq!(rig.count("journal"), 0);
 }
 
 #[tokio::test]

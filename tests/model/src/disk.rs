@@ -1,10 +1,10 @@
 //! What a storage-proxy does: its tasks, its fences, the writers that it lets in.
 
-use vfolder_manager::model::Kind;
+use vfolder_manager::model::{Kind, Status};
 
 use crate::{
     protocol::{Piece, Protocol},
-    world::{End, Entry, Fence, Message, OPERATIONS, Repair, Slot, Stage, Tree, World},
+    world::{End, Entry, Fence, Message, OPERATIONS, Operation, Repair, Slot, Stage, Tree, World},
 };
 
 impl World {
@@ -26,18 +26,12 @@ impl World {
         self.set_slot(operation, Slot::Ended(end));
     }
 
-    /// From now on who comes to write by an older epoch is refused.
+    /// From now on who comes to write or copy by an older epoch is refused, and who does is cut.
     pub(crate) fn raise_fence(&mut self, p: Protocol, vfolder: u8, epoch: u8) {
         let fence = &mut self.disk.fences[usize::from(vfolder)];
         *fence = (*fence).max(epoch);
-        self.raise_read_fence(p, vfolder, epoch);
-    }
-
-    /// From now on who comes to copy by an older epoch is refused, and who does is cut.
-    fn raise_read_fence(&mut self, p: Protocol, vfolder: u8, epoch: u8) {
-        let fence = &mut self.disk.read_fences[usize::from(vfolder)];
-        *fence = (*fence).max(epoch);
         self.cut_clones(p, vfolder, epoch);
+        self.cut_work(p, vfolder, epoch);
     }
 
     fn cut_clones(&mut self, p: Protocol, source: u8, epoch: u8) {
@@ -52,10 +46,39 @@ impl World {
         }
     }
 
-    /// Nobody older than the epoch is in the tree.
+    fn cut_work(&mut self, p: Protocol, vfolder: u8, epoch: u8) {
+        for (op, slot) in self.operations.iter().zip(&mut self.slots) {
+            if let Slot::Running { stage, cut } = slot
+                && stage.is_inside()
+                && op.target == vfolder
+                && op.epoch < epoch
+                && p.has(Piece::WorkEnters)
+            {
+                *cut = true;
+            }
+        }
+    }
+
+    /// Nobody older than the epoch is in the tree to change it.
     pub(crate) fn is_drained(&self, p: Protocol, vfolder: u8, epoch: u8) -> bool {
         let older = |w: &&crate::world::Write| w.entered && w.vfolder == vfolder && w.epoch < epoch;
-        !p.has(Piece::Drain) || !self.writes.iter().any(|w| older(&w))
+        let works = self.works_in(vfolder).any(|op| op.epoch < epoch) && p.has(Piece::WorkEnters);
+        !p.has(Piece::Drain) || (!self.writes.iter().any(|w| older(&w)) && !works)
+    }
+
+    /// The operations whose tasks are in a tree to change it.
+    fn works_in(&self, vfolder: u8) -> impl Iterator<Item = &Operation> {
+        let tasks = self.operations.iter().zip(self.slots);
+        tasks.filter_map(move |(op, slot)| match slot {
+            Slot::Running { stage, .. } if stage.is_inside() && op.target == vfolder => Some(op),
+            _ => None,
+        })
+    }
+
+    /// Whether work in a tree has done all of it.
+    pub(crate) fn is_worked(&self, operation: u8) -> bool {
+        let tree = self.tree(self.operation(operation).target);
+        tree.is_some_and(|tree| tree.worked.iter().all(|w| w & (1 << operation) != 0))
     }
 
     /// RunTask.
@@ -70,26 +93,32 @@ impl World {
         if op.epoch < self.fence(op.target) {
             return self.set_slot(operation, Slot::Ended(End::Failed));
         }
+        if op.kind.is_in_place() && self.tree(op.target).is_none() {
+            return self.set_slot(operation, Slot::Ended(End::Failed));
+        }
         self.disk.journal[o] = Some(Entry::Begun);
         let running = |stage| Slot::Running { stage, cut: false };
         match op.kind {
             Kind::Purge => {
                 self.raise_fence(p, op.target, op.epoch);
-                self.raise_read_fence(p, op.target, op.epoch);
+                self.set_slot(operation, running(Stage::Draining));
+            }
+            Kind::Extract | Kind::Remove => {
+                if p.has(Piece::WorkFence) {
+                    self.raise_fence(p, op.target, op.epoch);
+                }
                 self.set_slot(operation, running(Stage::Draining));
             }
             _ if self.tree(op.target).is_some() => self.set_slot(operation, Slot::Ended(End::Done)),
-            Kind::Verify | Kind::Extract | Kind::Remove | Kind::Recount => {
-                self.set_slot(operation, Slot::Ended(End::Done));
-            }
+            Kind::Verify | Kind::Recount => self.set_slot(operation, Slot::Ended(End::Done)),
             Kind::Create => self.set_slot(operation, running(Stage::Publishing)),
             Kind::Clone => {
                 let source = op.source.unwrap_or_default();
                 let newer = |w: &crate::world::Write| {
                     w.entered && w.vfolder == source && w.epoch > op.source_epoch
                 };
-                let is_stale = op.source_epoch < self.disk.read_fences[usize::from(source)]
-                    || self.writes.iter().any(newer);
+                let is_stale =
+                    op.source_epoch < self.fence(source) || self.writes.iter().any(newer);
                 if is_stale && p.has(Piece::SourceCut) {
                     return self.end_without(p, operation, End::Failed);
                 }
@@ -104,13 +133,14 @@ impl World {
     /// Whether a task copies a tree, though it may be cut.
     fn is_copied(&self, source: u8) -> bool {
         self.operations.iter().zip(self.slots).any(|(op, slot)| {
-            let copies = matches!(
-                slot,
-                Slot::Running {
-                    stage: Stage::CopyingFirst | Stage::CopyingSecond,
-                    ..
-                }
-            );
+            let copies = matches!(slot, Slot::Running { stage, .. } if stage.is_copying());
+            copies && op.source == Some(source)
+        })
+    }
+
+    fn is_copied_uncut(&self, source: u8) -> bool {
+        self.operations.iter().zip(self.slots).any(|(op, slot)| {
+            let copies = matches!(slot, Slot::Running { stage, cut: false } if stage.is_copying());
             copies && op.source == Some(source)
         })
     }
@@ -124,6 +154,7 @@ impl World {
                 stage: Stage::Draining,
                 ..
             } => match op.source {
+                None if op.kind.is_in_place() && !p.has(Piece::WorkFence) => true,
                 Some(_) if !p.has(Piece::SourceFence) => true,
                 Some(source) => self.is_drained(p, source, op.source_epoch),
                 None => {
@@ -142,6 +173,9 @@ impl World {
         let Slot::Running { stage, cut } = self.slot(operation) else {
             return;
         };
+        if stage.is_inside() {
+            return self.go_on_inside(p, operation, stage, cut);
+        }
         if cut {
             return self.end_without(p, operation, End::Failed);
         }
@@ -151,13 +185,28 @@ impl World {
         let mut next = |stage| self.slots[o] = Slot::Running { stage, cut };
         match (stage, source) {
             (Stage::Draining, _) if op.kind == Kind::Purge => next(Stage::Hiding),
+            (Stage::Draining, _) if op.kind.is_in_place() => {
+                if op.epoch < self.fence(op.target) && p.has(Piece::WorkEnters) {
+                    return self.end_without(p, operation, End::Failed);
+                }
+                self.set_slot(
+                    operation,
+                    Slot::Running {
+                        stage: Stage::WorkingFirst,
+                        cut: false,
+                    },
+                );
+            }
             (Stage::Draining, _) => next(Stage::CopyingFirst),
             (Stage::CopyingFirst | Stage::CopyingSecond, None) => {
                 self.end_without(p, operation, End::Failed);
             }
             (Stage::CopyingFirst, Some(Tree { first, .. })) => {
                 next(Stage::CopyingSecond);
-                self.disk.staging[o] = Some(Tree { first, second: 0 });
+                self.disk.staging[o] = Some(Tree {
+                    first,
+                    ..Tree::default()
+                });
             }
             (Stage::CopyingSecond, Some(Tree { second, .. })) => {
                 next(Stage::Publishing);
@@ -187,6 +236,7 @@ impl World {
                     .writes
                     .iter()
                     .any(|w| w.entered && w.vfolder == op.target)
+                    || self.works_in(op.target).next().is_some()
                 {
                     self.blame("a writer is in a tree that is taken away");
                 }
@@ -196,6 +246,51 @@ impl World {
                 // What is in the trash is nobody's but the reclaimer's.
                 self.set_slot(operation, Slot::Ended(End::Done));
             }
+            (Stage::WorkingFirst | Stage::WorkingSecond | Stage::Noting, _) => {}
+        }
+    }
+
+    /// The next step of work in a tree. Whether it is cut is asked between steps: one more may come after the cut.
+    fn go_on_inside(&mut self, p: Protocol, operation: u8, stage: Stage, cut: bool) {
+        let (o, op) = (usize::from(operation), *self.operation(operation));
+        let next = match stage {
+            Stage::WorkingFirst => Stage::WorkingSecond,
+            Stage::WorkingSecond => Stage::Noting,
+            _ => {
+                let is_stale = p.has(Piece::PublishCheck) && op.epoch < self.fence(op.target);
+                if cut || is_stale {
+                    return self.end_without(p, operation, End::Failed);
+                }
+                self.disk.journal[o] = Some(Entry::Verdict(End::Done));
+                return self.set_slot(operation, Slot::Ended(End::Done));
+            }
+        };
+        self.work(operation, usize::from(stage == Stage::WorkingSecond));
+        if cut {
+            return self.end_without(p, operation, End::Failed);
+        }
+        self.set_slot(operation, Slot::Running { stage: next, cut });
+    }
+
+    /// Work in a tree changes one of its files.
+    fn work(&mut self, operation: u8, file: usize) {
+        let op = *self.operation(operation);
+        let is_seen = |r: Repair| r.vfolder == op.target && r.has_tree.is_some();
+        let is_anybodys = match self.row(op.target).map(|r| r.status) {
+            // Nobody knows what it still does, and nobody relies on anything.
+            Some(Status::Error) => op.given_up && !self.repair.is_some_and(is_seen),
+            Some(Status::Deleting) => op.given_up,
+            _ => false,
+        };
+        if !op.state.is_live() && !is_anybodys {
+            self.blame("work goes on in a tree after its operation has ended");
+        }
+        if self.is_copied_uncut(op.target) {
+            self.blame("a tree is worked in while it is copied");
+        }
+        match &mut self.disk.trees[usize::from(op.target)] {
+            Some(tree) => tree.worked[file] |= 1 << operation,
+            None => self.blame("work goes on in a tree that is gone"),
         }
     }
 
@@ -208,8 +303,14 @@ impl World {
     /// CancelTask.
     pub(crate) fn cancel_task(&mut self, p: Protocol, operation: u8) {
         let op = *self.operation(operation);
-        let published =
-            self.slot(operation) == Slot::Ended(End::Done) || self.tree(op.target).is_some();
+        let noted = self.disk.journal[usize::from(operation)] == Some(Entry::Verdict(End::Done));
+        let known = noted || self.slot(operation) == Slot::Ended(End::Done);
+        let published = known
+            || (self.tree(op.target).is_some()
+                && !(op.kind.is_in_place() && p.has(Piece::WorkAsksJournal)));
+        if op.kind.is_in_place() && published && !known {
+            self.blame("a cancel is told to come too late for work that is not done");
+        }
         if published && p.has(Piece::LateCancel) {
             return self.answer_cancel(operation, false);
         }
@@ -228,12 +329,21 @@ impl World {
         let (o, op) = (usize::from(operation), *self.operation(operation));
         match op.kind {
             Kind::Purge if p.has(Piece::FenceOutlivesPurge) => {}
-            Kind::Purge => {
-                self.disk.fences[usize::from(op.target)] = 0;
-                self.disk.read_fences[usize::from(op.target)] = 0;
-            }
+            Kind::Purge => self.disk.fences[usize::from(op.target)] = 0,
             // It leaves nothing.
-            Kind::Verify | Kind::Extract | Kind::Remove | Kind::Recount => {}
+            Kind::Verify | Kind::Recount => {}
+            Kind::Extract | Kind::Remove => {
+                let known = self.disk.journal[o].is_some() || self.slot(operation) != Slot::Unknown;
+                let done = self.slot(operation) == Slot::Ended(End::Done)
+                    || self.disk.journal[o] == Some(Entry::Verdict(End::Done));
+                let piece = match done {
+                    true => Piece::EndFenceOfWork,
+                    false => Piece::EndFence,
+                };
+                if known && p.has(piece) {
+                    self.raise_fence(p, op.target, op.epoch + 1);
+                }
+            }
             Kind::Create | Kind::Clone => {
                 if self.tree(op.target).is_none() && p.has(Piece::EndFence) {
                     self.raise_fence(p, op.target, op.epoch + 1);
@@ -270,9 +380,18 @@ impl World {
         self.repair = Some(Repair {
             vfolder,
             seen,
-            has_tree: self.tree(vfolder).is_some(),
+            has_tree: None,
             to_trash,
         });
+    }
+
+    /// The storage-proxy answers it: nobody older is in the tree, and whether there is one.
+    pub(crate) fn see(&mut self) {
+        let has_tree = |v: u8| self.tree(v).is_some();
+        let found = self.repair.map(|r| has_tree(r.vfolder));
+        if let Some(repair) = &mut self.repair {
+            repair.has_tree = found;
+        }
     }
 
     /// A write comes to the storage-proxy.
@@ -294,16 +413,16 @@ impl World {
             self.blame("a write lands by a grant older than what a client was told is over");
         }
         for o in 0..self.operations.len().min(OPERATIONS) {
-            let copies = matches!(
-                self.slots[o],
-                Slot::Running {
-                    stage: Stage::CopyingFirst | Stage::CopyingSecond,
-                    cut: false,
-                }
-            );
             // Before the first file is read a write does no harm, and is none where nothing fences it.
-            if copies && self.operations[o].source == Some(w.vfolder) {
+            let Slot::Running { stage, cut: false } = self.slots[o] else {
+                continue;
+            };
+            let op = self.operations[o];
+            if stage.is_copying() && op.source == Some(w.vfolder) {
                 self.blame("a write lands in a tree that is being copied");
+            }
+            if stage.is_inside() && op.target == w.vfolder {
+                self.blame("a write lands in a tree that is worked in");
             }
         }
         match &mut self.disk.trees[v] {
@@ -322,7 +441,6 @@ impl World {
         self.writes.retain(|w| !w.entered);
         if !p.has(Piece::DurableFences) {
             self.disk.fences = Default::default();
-            self.disk.read_fences = Default::default();
         }
         self.net
             .retain(|m| !matches!(m, Message::Fence(..) | Message::Drain(..)));

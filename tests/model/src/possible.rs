@@ -4,7 +4,7 @@ use vfolder_manager::model::{Access, Kind, Status};
 
 use crate::{
     step::{Search, Step},
-    world::{End, Message, Phase, Slot, Stage, VFOLDERS, Work, World},
+    world::{End, Message, Phase, Repair, Slot, Stage, VFOLDERS, Work, World},
 };
 
 fn number(i: usize) -> u8 {
@@ -34,6 +34,12 @@ impl Search {
             }
             if w.can_begin() {
                 call(left.purge, Access::Purgable, false, Step::Purge { vfolder });
+                call(
+                    left.perform,
+                    Access::Updatable,
+                    false,
+                    Step::Perform { vfolder },
+                );
             }
             call(left.write, Access::Writable, false, Step::Write { vfolder });
             call(
@@ -51,8 +57,7 @@ impl Search {
                 );
             }
             if w.row(vfolder).is_some_and(|r| r.status == Status::Error) {
-                let free = w.repair.is_none() && w.is_up && left.repair > 0;
-                if free && w.is_drained(self.protocol, vfolder, u8::MAX) {
+                if w.repair.is_none() && w.is_up && left.repair > 0 {
                     steps.push(Step::Look {
                         vfolder,
                         to_trash: false,
@@ -105,7 +110,12 @@ impl Search {
             let can_fail = matches!(
                 w.slot(operation),
                 Slot::Running {
-                    stage: Stage::CopyingFirst | Stage::Publishing | Stage::Hiding,
+                    stage: Stage::CopyingFirst
+                        | Stage::Publishing
+                        | Stage::Hiding
+                        | Stage::WorkingFirst
+                        | Stage::WorkingSecond
+                        | Stage::Noting,
                     ..
                 }
             );
@@ -122,8 +132,14 @@ impl Search {
     /// What goes on by itself, and will unless it is no longer due: nothing of it is bounded.
     pub(crate) fn progress(self, w: &World, steps: &mut Vec<Step>) {
         let p = self.protocol;
-        if w.repair.is_some() {
-            steps.push(Step::Repair);
+        match w.repair {
+            Some(Repair {
+                has_tree: Some(_), ..
+            }) => steps.push(Step::Repair),
+            Some(Repair { vfolder, seen, .. }) if w.is_drained(p, vfolder, seen.epoch) => {
+                steps.push(Step::See);
+            }
+            _ => {}
         }
         for mount in 0..w.mounts.len() {
             steps.push(Step::EndMount { mount });

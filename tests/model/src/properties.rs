@@ -33,8 +33,10 @@ pub fn all() -> Vec<Property<Search>> {
         Property::always("no fence shuts out the present", |_, w: &World| {
             (0..).zip(w.rows).all(|(v, row)| {
                 row.is_none_or(|row| match row.status {
-                    // A creation undone, and what leaves ERROR, get the next epoch.
-                    Status::Creating | Status::Error => w.fence(v) <= row.epoch + 1,
+                    // A creation undone, work that ends, and what leaves ERROR, get the next epoch.
+                    Status::Creating | Status::Performing | Status::Error => {
+                        w.fence(v) <= row.epoch + 1
+                    }
                     _ => w.fence(v) <= row.epoch,
                 })
             })

@@ -37,6 +37,22 @@ pub enum Piece {
     LateCancel,
     /// A task's journal goes only once the outcome is committed.
     CommitBeforeForget,
+    /// The epoch rises when a vfolder becomes PERFORMING.
+    EpochAtWork,
+    /// The epoch rises when a vfolder is PERFORMING no more.
+    EpochAfterWork,
+    /// Work in a tree raises its fence before it begins.
+    WorkFence,
+    /// Work in a tree is done as a writer of its epoch: a newer fence keeps it out, cuts it and waits for it.
+    WorkEnters,
+    /// Forgetting work that is done raises the fence above it as well: no tree that has appeared tells a late request.
+    EndFenceOfWork,
+    /// Whether work in a tree is done the journal tells, since the tree is there all along.
+    WorkAsksJournal,
+    /// PERFORMING ends in MOUNTED where a mount is live.
+    WorkEndsMounted,
+    /// Mounts beside work that is given up end with it.
+    MountsEndWithWork,
 }
 
 impl Piece {
@@ -59,6 +75,14 @@ impl Piece {
         Self::FenceBeforeRepair,
         Self::LateCancel,
         Self::CommitBeforeForget,
+        Self::EpochAtWork,
+        Self::EpochAfterWork,
+        Self::WorkFence,
+        Self::WorkEnters,
+        Self::EndFenceOfWork,
+        Self::WorkAsksJournal,
+        Self::WorkEndsMounted,
+        Self::MountsEndWithWork,
     ];
 }
 

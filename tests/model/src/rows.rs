@@ -58,6 +58,8 @@ impl World {
         let left_out = match (row.status, to) {
             (Status::Cloning, _) => Some(Piece::EpochAfterClone),
             (_, Status::Cloning) => Some(Piece::EpochAtClone),
+            (Status::Performing, _) => Some(Piece::EpochAfterWork),
+            (_, Status::Performing) => Some(Piece::EpochAtWork),
             (_, Status::Trashed) => Some(Piece::EpochAtTrash),
             (_, Status::Deleting) => Some(Piece::EpochAtPurge),
             _ => None,
@@ -93,6 +95,7 @@ impl World {
             lapsed: false,
             cancel: false,
             excused: false,
+            given_up: false,
             since: source.and_then(|s| self.tree(s)).map_or(0, |t| t.first),
         };
         self.operations.push(op);
@@ -150,6 +153,12 @@ impl World {
         self.begin(Kind::Purge, vfolder, None);
     }
 
+    /// RemoveTree or ExtractArchive.
+    pub(crate) fn perform(&mut self, p: Protocol, vfolder: u8) {
+        self.change(p, vfolder, Transition::PerformStart, Status::Performing);
+        self.begin(Kind::Remove, vfolder, None);
+    }
+
     pub(crate) fn mount(&mut self, p: Protocol, vfolder: u8, writes: bool) {
         self.mounts.push(Mount { vfolder, writes });
         let to = match self.row(vfolder).map(|r| r.status) {
@@ -184,12 +193,15 @@ impl World {
         let Some(repair) = self.repair.take() else {
             return;
         };
+        let Some(has_tree) = repair.has_tree else {
+            return;
+        };
         if self.row(repair.vfolder) != Some(repair.seen)
             || self.backing(repair.vfolder).has_operation()
         {
             return;
         }
-        let (transition, to) = match (repair.to_trash, repair.has_tree) {
+        let (transition, to) = match (repair.to_trash, has_tree) {
             (true, true) => (Transition::Trash, Status::Trashed),
             (true, false) => return,
             (false, true) => (Transition::Reset, Status::Ready),
@@ -223,12 +235,17 @@ impl World {
             (Kind::Create | Kind::Clone, _) => (Transition::CreationUndone, Status::Deleted),
             (Kind::Purge, End::Done) => (Transition::PurgeEnd, Status::Deleted),
             (Kind::Purge, _) => (Transition::PurgeFail, Status::Error),
-            // The model has none of these: one changes no row and no tree, the others are not modelled yet.
-            (Kind::Verify | Kind::Extract | Kind::Remove | Kind::Recount, _) => return,
+            // By what backs it, once the operation has ended.
+            (Kind::Extract | Kind::Remove, _) => (Transition::PerformEnd, Status::Ready),
+            // The model has none of these: they change no row and no tree.
+            (Kind::Verify | Kind::Recount, _) => return,
         };
-        let op = self.operation(operation);
+        let op = *self.operation(operation);
         if end == End::Failed && !op.excused && !op.cancel {
             self.blame("an operation fails for no reason of its own");
+        }
+        if end == End::Done && op.kind.is_in_place() && !self.is_worked(operation) {
+            self.blame("work in a tree is called done and is not");
         }
         self.end(p, operation, state, transition, to);
     }
@@ -239,8 +256,13 @@ impl World {
         let transition = match op.kind {
             Kind::Purge => Transition::PurgeFail,
             Kind::Create | Kind::Clone => Transition::CreationLost,
-            Kind::Verify | Kind::Extract | Kind::Remove | Kind::Recount => return,
+            Kind::Extract | Kind::Remove => Transition::PerformFail,
+            Kind::Verify | Kind::Recount => return,
         };
+        self.operations[usize::from(operation)].given_up = true;
+        if op.kind.is_in_place() && p.has(Piece::MountsEndWithWork) {
+            self.mounts.retain(|mount| mount.vfolder != op.target);
+        }
         self.end(p, operation, State::Failed, transition, Status::Error);
     }
 
@@ -260,6 +282,12 @@ impl World {
         op.holder = None;
         op.lapsed = false;
         let op = *op;
+        let to = match transition {
+            Transition::PerformEnd if p.has(Piece::WorkEndsMounted) => {
+                settle::settle(&self.backing(op.target))
+            }
+            _ => to,
+        };
         self.change(p, op.target, transition, to);
         if let Some(source) = op.source {
             let to = settle::settle(&self.backing(source));

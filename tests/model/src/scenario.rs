@@ -15,6 +15,8 @@ pub struct Bounds {
     pub restore: u8,
     /// PurgeVFolder.
     pub purge: u8,
+    /// RemoveTree or ExtractArchive.
+    pub perform: u8,
     /// A read-only Mount.
     pub mount_ro: u8,
     /// A writing Mount.
@@ -47,6 +49,7 @@ impl Bounds {
         trash: 0,
         restore: 0,
         purge: 0,
+        perform: 0,
         mount_ro: 0,
         mount_rw: 0,
         cancel: 0,
@@ -112,6 +115,17 @@ scenarios! {
     /// A creation, and all that can become of it.
     CREATE = 0 { create 1, purge 1, cancel 1, proxy_crash 1, duplicate 1 };
 
+    /// Work in a tree between writes, and one of everything dies.
+    WORK_AND_CRASHES = 1 { perform 1, write 2, lapse 1, manager_crash 1, proxy_crash 1 };
+    /// Work in a tree that is cancelled, or fails, or neither.
+    WORK_OR_CANCEL = 1 { perform 1, cancel 1, lapse 1, proxy_crash 1, duplicate 1, failure 1 };
+    /// Work in a tree twice, beside a mount.
+    WORK_AND_MOUNT = 1 { perform 2, mount_ro 1, lapse 1, proxy_crash 1 };
+    /// Work in a tree that is given up, and what an administrator does about it.
+    WORK_GIVEN_UP = 1 { perform 1, mount_ro 1, write 1, broken_connection 1, give_up 1, duplicate 1, repair 1 };
+    /// Work in a tree beside a clone of it that was given up.
+    CLONE_GIVEN_UP_AND_WORK = 1 { clone 1, perform 1, broken_connection 1, give_up 1, proxy_crash 1 };
+
     /// Larger: two of each fault for a clone.
     LONG_CLONE = 1 { clone 1, write 2, lapse 2, manager_crash 1, proxy_crash 2, broken_connection 1, duplicate 1 };
     /// Larger: cancels and failures under two of each fault.
@@ -124,6 +138,12 @@ scenarios! {
     LONG_TRASH = 1 { trash 2, write 2, restore 2, purge 1, lapse 1, proxy_crash 1, manager_crash 1 };
     /// Larger: mounts, clones and purges of two vfolders.
     LONG_MOUNTS = 2 { mount_ro 1, mount_rw 1, clone 1, purge 1, write 1 };
+    /// Larger: work in a tree with two of most faults.
+    LONG_WORK = 1 { perform 1, write 2, lapse 2, manager_crash 1, proxy_crash 2, duplicate 1 };
+    /// Larger: work in a tree that is given up, then repaired, purged or cloned.
+    LONG_WORK_GIVEN_UP = 1 { perform 1, purge 1, write 1, mount_ro 1, broken_connection 1, give_up 1, duplicate 1, repair 1 };
+    /// Larger: work in a tree, before and after clones of it.
+    LONG_WORK_AND_CLONE = 1 { perform 1, clone 1, write 1, lapse 1, proxy_crash 1 };
     /// Larger: a creation with every fault.
     LONG_CREATE = 0 { create 1, purge 1, cancel 1, proxy_crash 1, duplicate 1, failure 1, lapse 1, write 1 };
 }
@@ -144,6 +164,11 @@ impl Scenario {
         Self::TWO_VFOLDERS,
         Self::CLONE_AND_PURGE,
         Self::CREATE,
+        Self::WORK_AND_CRASHES,
+        Self::WORK_OR_CANCEL,
+        Self::WORK_AND_MOUNT,
+        Self::WORK_GIVEN_UP,
+        Self::CLONE_GIVEN_UP_AND_WORK,
     ];
     /// These take minutes.
     pub const LONG: &[Self] = &[
@@ -154,5 +179,8 @@ impl Scenario {
         Self::LONG_TRASH,
         Self::LONG_MOUNTS,
         Self::LONG_CREATE,
+        Self::LONG_WORK,
+        Self::LONG_WORK_GIVEN_UP,
+        Self::LONG_WORK_AND_CLONE,
     ];
 }

@@ -21,6 +21,7 @@ pub enum Step {
     Trash { vfolder: u8 },
     Restore { vfolder: u8 },
     Purge { vfolder: u8 },
+    Perform { vfolder: u8 },
     Mount { vfolder: u8, writes: bool },
     WishCancel { operation: u8 },
     Look { vfolder: u8, to_trash: bool },
@@ -33,6 +34,7 @@ pub enum Step {
     Fail { operation: u8 },
     GiveUp { manager: u8, operation: u8 },
     // What goes on by itself.
+    See,
     Repair,
     EndMount { mount: usize },
     Claim { manager: u8, operation: u8 },
@@ -106,6 +108,10 @@ impl Search {
                 w.left.purge -= 1;
                 w.purge(p, vfolder);
             }
+            Step::Perform { vfolder } => {
+                w.left.perform -= 1;
+                w.perform(p, vfolder);
+            }
             Step::Mount {
                 vfolder,
                 writes: false,
@@ -157,6 +163,7 @@ impl Search {
                 let work = find(w, manager, operation);
                 w.abandon(p, manager, work);
             }
+            Step::See => w.see(),
             Step::Repair => w.repair(p),
             Step::EndMount { mount } => w.end_mount(p, mount),
             Step::Claim { manager, operation } => w.claim(manager, operation),

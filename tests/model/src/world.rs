@@ -38,6 +38,8 @@ pub struct Operation {
     pub since: u8,
     /// Not in the row: its task was made to fail.
     pub excused: bool,
+    /// Not in the row: whoever asked was told that nobody knows what its task still does.
+    pub given_up: bool,
 }
 
 /// A mount's row.
@@ -113,6 +115,25 @@ pub enum Stage {
     Publishing,
     /// A purge's publication.
     Hiding,
+    /// In the tree: it changes one file, then the other.
+    WorkingFirst,
+    WorkingSecond,
+    /// All of it is done; next the journal says so.
+    Noting,
+}
+
+impl Stage {
+    /// Whether the task is in the tree as a writer.
+    pub fn is_inside(self) -> bool {
+        matches!(
+            self,
+            Self::WorkingFirst | Self::WorkingSecond | Self::Noting
+        )
+    }
+
+    pub fn is_copying(self) -> bool {
+        matches!(self, Self::CopyingFirst | Self::CopyingSecond)
+    }
 }
 
 /// What the storage-proxy's memory has of a task.
@@ -139,6 +160,8 @@ pub enum Entry {
 pub struct Tree {
     pub first: u8,
     pub second: u8,
+    /// Which operations have worked on the first file, and on the second: a bit each.
+    pub worked: [u8; 2],
 }
 
 /// What outlives the storage-proxy.
@@ -148,10 +171,8 @@ pub struct Disk {
     pub staging: [Option<Tree>; OPERATIONS],
     pub trash: [bool; OPERATIONS],
     pub journal: [Option<Entry>; OPERATIONS],
-    /// The least epoch by which a tree is written or published.
+    /// The least epoch by which a tree is written, copied or published.
     pub fences: [u8; VFOLDERS],
-    /// The least epoch by which a tree is copied.
-    pub read_fences: [u8; VFOLDERS],
 }
 
 /// A write that was admitted, with its grant.
@@ -165,12 +186,13 @@ pub struct Write {
     pub trashes: u8,
 }
 
-/// An administrator's request about a vfolder in ERROR, once its disk was looked at.
+/// An administrator's request about a vfolder in ERROR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Repair {
     pub vfolder: u8,
     pub seen: Row,
-    pub has_tree: bool,
+    /// Once its disk was looked at.
+    pub has_tree: Option<bool>,
     pub to_trash: bool,
 }
 

@@ -130,6 +130,46 @@ const NEEDED: &[(Piece, Scenario, &str)] = &[
         Scenario::PURGE_GIVEN_UP,
         "a writer is in a tree that is taken away",
     ),
+    (
+        Piece::EpochAtWork,
+        Scenario::WORK_AND_CRASHES,
+        "a write lands in a tree that is worked in",
+    ),
+    (
+        Piece::WorkFence,
+        Scenario::WORK_AND_CRASHES,
+        "a write lands in a tree that is worked in",
+    ),
+    (
+        Piece::EpochAfterWork,
+        Scenario::WORK_OR_CANCEL,
+        "no fence shuts out the present",
+    ),
+    (
+        Piece::WorkEnters,
+        Scenario::WORK_GIVEN_UP,
+        "work goes on in a tree after its operation has ended",
+    ),
+    (
+        Piece::EndFenceOfWork,
+        Scenario::WORK_AND_CRASHES,
+        "work goes on in a tree after its operation has ended",
+    ),
+    (
+        Piece::WorkAsksJournal,
+        Scenario::WORK_OR_CANCEL,
+        "a cancel is told to come too late for work that is not done",
+    ),
+    (
+        Piece::WorkEndsMounted,
+        Scenario::WORK_AND_MOUNT,
+        "a transition that the table doesn't have",
+    ),
+    (
+        Piece::MountsEndWithWork,
+        Scenario::WORK_GIVEN_UP,
+        "a transition that the table doesn't have",
+    ),
 ];
 
 #[test]

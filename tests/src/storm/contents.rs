@@ -33,6 +33,8 @@ pub struct Look {
     pub start: Micros,
     /// When it ended.
     pub end: Micros,
+    /// The one bundle that was looked at; nothing: all of them were.
+    pub only: Option<String>,
     /// What was there.
     pub bundles: BTreeMap<String, Digest>,
     /// Who walked it, for people.

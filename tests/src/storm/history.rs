@@ -9,6 +9,8 @@ use std::{
 use uuid::Uuid;
 use vfolder_proto::v1::VFolderStatus;
 
+use super::trees::Digest;
+
 /// Microseconds since the storm began, by the monotonic clock.
 pub type Micros = u64;
 
@@ -107,6 +109,22 @@ pub enum Deed {
     ListFiles { vfolder: Uuid },
     /// FileService.CreateDirectory.
     CreateDirectory { vfolder: Uuid, path: String },
+    /// FileService.ReadFile.
+    ReadFile { vfolder: Uuid, path: String },
+    /// FileService.CreateUpload.
+    CreateUpload { vfolder: Uuid, path: String },
+    /// FileService.WriteFile, into an upload.
+    WriteFile { vfolder: Uuid, path: String },
+    /// FileService.CommitUpload.
+    CommitUpload { vfolder: Uuid, path: String },
+    /// ExtractArchive into a bundle, which then has this digest.
+    Extract {
+        vfolder: Uuid,
+        bundle: String,
+        value: Digest,
+    },
+    /// RemoveTree of a bundle.
+    RemoveTree { vfolder: Uuid, bundle: String },
     /// CancelOperation.
     Cancel { operation: Uuid },
     /// GetOperation.
@@ -131,6 +149,12 @@ impl Deed {
             Self::List => "ListVFolders",
             Self::ListFiles { .. } => "ListFiles",
             Self::CreateDirectory { .. } => "CreateDirectory",
+            Self::ReadFile { .. } => "ReadFile",
+            Self::CreateUpload { .. } => "CreateUpload",
+            Self::WriteFile { .. } => "WriteFile",
+            Self::CommitUpload { .. } => "CommitUpload",
+            Self::Extract { .. } => "ExtractArchive",
+            Self::RemoveTree { .. } => "RemoveTree",
             Self::Cancel { .. } => "CancelOperation",
             Self::GetOperation { .. } => "GetOperation",
         }
@@ -150,7 +174,13 @@ impl Deed {
             | Self::Unmount { vfolder: id, .. }
             | Self::Get { vfolder: id }
             | Self::ListFiles { vfolder: id }
-            | Self::CreateDirectory { vfolder: id, .. } => Some(*id),
+            | Self::CreateDirectory { vfolder: id, .. }
+            | Self::ReadFile { vfolder: id, .. }
+            | Self::CreateUpload { vfolder: id, .. }
+            | Self::WriteFile { vfolder: id, .. }
+            | Self::CommitUpload { vfolder: id, .. }
+            | Self::Extract { vfolder: id, .. }
+            | Self::RemoveTree { vfolder: id, .. } => Some(*id),
             Self::Create { .. } | Self::List | Self::Cancel { .. } | Self::GetOperation { .. } => {
                 None
             }

@@ -14,7 +14,7 @@ use super::{
     plan::Plan,
     recovery::Recovery,
     report::Report,
-    settle,
+    settle, trees,
     world::World,
 };
 
@@ -30,6 +30,7 @@ pub async fn run(plan: Plan) -> Result<Report, String> {
         history: History::default(),
         contents: Contents::default(),
         registry: Registry::default(),
+        archives: trees::archives().map_err(|e| format!("archives to unpack: {e}"))?,
     });
     let recovery = Arc::new(Recovery::default());
     let watch = Arc::clone(&recovery).watch(Arc::clone(&world.postgres), world.clock);

@@ -187,6 +187,7 @@ pub fn look_at_trees(shared: &Shared, rest: &Rest, violations: &mut Vec<Violatio
                 vfolder: id,
                 start,
                 end: clock.now(),
+                only: None,
                 bundles,
                 who: "the checker, after the storm".into(),
             }),

@@ -9,6 +9,7 @@ use std::{
     fs, io,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
+    process::Command,
     sync::{Mutex, PoisonError},
 };
 
@@ -149,6 +150,62 @@ pub fn digest(root: &Path) -> io::Result<Digest> {
 #[must_use]
 pub fn digest_of_directory(mode: u32) -> Digest {
     fnv(format!(": directory {mode:o}\n").as_bytes())
+}
+
+/// The digest of a file with these permission bits, and one name.
+#[must_use]
+pub fn digest_of_file(mode: u32, content: &[u8]) -> Digest {
+    let (size, hash) = (content.len(), fnv(content));
+    fnv(format!(": file {mode:o} {size} bytes {hash:016x}\n").as_bytes())
+}
+
+/// An archive, and what is in it.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    /// A tar, as GNU tar writes it.
+    pub packed: Vec<u8>,
+    /// Unpacked into a directory of mode [`Archive::MODE`], that has this digest.
+    pub unpacked: Digest,
+}
+
+impl Archive {
+    /// The permission bits of the directory that it is unpacked into.
+    pub const MODE: u32 = 0o710;
+}
+
+/// A small archive, one of hundreds of files, and one that takes its time.
+///
+/// # Errors
+/// Those of the filesystem, and of `tar`.
+pub fn archives() -> io::Result<Vec<Archive>> {
+    let place = tempfile::tempdir()?;
+    let archive = |files: usize| {
+        let root = place.path().join(files.to_string());
+        fs::DirBuilder::new().create(&root)?;
+        for number in 0..files {
+            let inside = root.join(format!("d{}", number / 50));
+            if number % 50 == 0 {
+                fs::DirBuilder::new().create(&inside)?;
+                symlink("f0", inside.join("link"))?;
+            }
+            let content = vec![b'.'; number * 37 % 3_000];
+            fs::write(inside.join(format!("f{}", number % 50)), content)?;
+        }
+        fs::set_permissions(&root, fs::Permissions::from_mode(Archive::MODE))?;
+        let packed = Command::new("tar")
+            .args(["--format=pax", "-cf", "-", "-C"])
+            .arg(&root)
+            .arg(".")
+            .output()?;
+        if !packed.status.success() {
+            return Err(io::Error::other(format!("tar: {packed:?}")));
+        }
+        Ok(Archive {
+            packed: packed.stdout,
+            unpacked: digest(&root)?,
+        })
+    };
+    [5, 200, 1_000].into_iter().map(archive).collect()
 }
 
 fn fnv(bytes: &[u8]) -> u64 {

@@ -18,8 +18,9 @@ use vfolder_tests::{User, assert_refused, fill, operation_metadata};
 use super::{
     compare::{BULK, FILES},
     drive::{World, name_of, status_of},
-    reference::{Mount, Operation, Reference, Resting, Vfolder},
+    reference::{Mount, Operation, Reference, Resting, Unpacked, Vfolder},
     step::Step,
+    work::{OUT, PACKED},
 };
 
 impl World {
@@ -43,7 +44,14 @@ impl World {
             Step::Restore { name, .. } => self.restore(v, name.map(name_of)).await,
             Step::Purge { skip_trash, .. } => self.purge(v, skip_trash).await,
             Step::MakeDirectory { name, .. } => self.make_directory(v, name_of(name)).await,
+            Step::MakeDirectoryByGrant { name, .. } => {
+                self.make_directory_by_grant(v, name_of(name)).await;
+            }
             Step::ListFiles { .. } => self.list_files(v).await,
+            Step::Extract { .. } => self.extract(v).await,
+            Step::Remove { .. } => self.remove(v).await,
+            Step::Recount { .. } => self.recount(v).await,
+            Step::Limit { tight, .. } => self.limit(v, tight).await,
             Step::Watch { .. } => self.watch(v).await,
             Step::Stranger { .. } => {
                 let bob = self.system.user("bob");
@@ -64,13 +72,20 @@ impl World {
             let bulk = self.system.tree(&made.id).join(BULK);
             fs::create_dir(&bulk).unwrap();
             fill(&bulk, FILES, 10);
+            let packed = self.source.with_extension("tar");
+            fs::copy(packed, self.system.tree(&made.id).join(PACKED)).unwrap();
             self.reference.vfolders.push(Vfolder {
                 id: made.id,
                 name,
                 description: String::new(),
                 resting: Resting::Kept,
-                directories: BTreeSet::from([BULK.to_owned()]),
+                directories: BTreeSet::from([BULK.to_owned(), PACKED.to_owned()]),
+                unpacked: Unpacked::No,
+                tight: false,
             });
+            // All of that came in behind everybody's back.
+            self.recount(self.reference.vfolders.len() - 1).await;
+            self.wait_for(self.reference.operations.len() - 1).await;
         }
     }
 
@@ -110,7 +125,7 @@ impl World {
                 name,
                 description: String::new(),
                 resting: Resting::Kept,
-                directories: self.reference.vfolders[source].directories.clone(),
+                ..self.reference.vfolders[source].clone()
             });
             self.begun(
                 Kind::Clone,
@@ -245,10 +260,20 @@ impl World {
             vfolder_id: self.reference.vfolders[v].id.clone(),
             ..ListFilesRequest::default()
         };
+        self.look_at_operations().await;
+        let before = self.reference.clone();
         let asked = async |mut a: User| a.files.list_files(request).await;
         if let Some(page) = self.ask(|r| r.may_list(v), asked).await {
             let entries = page.into_inner().entries;
-            let found: BTreeSet<String> = entries.into_iter().map(|e| e.name).collect();
+            let mut found: BTreeSet<String> = entries.into_iter().map(|e| e.name).collect();
+            let unpacked = found.remove(OUT);
+            let is = |r: &Reference, what| !r.is_worked_in(v) && r.vfolders[v].unpacked == what;
+            if is(&before, Unpacked::No) && is(&self.reference, Unpacked::No) {
+                assert!(!unpacked);
+            }
+            if is(&before, Unpacked::Whole) && is(&self.reference, Unpacked::Whole) {
+                assert!(unpacked);
+            }
             assert_eq!(found, self.reference.vfolders[v].directories);
         }
     }

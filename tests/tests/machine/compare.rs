@@ -4,11 +4,12 @@ use std::{collections::BTreeSet, fs};
 
 use vfolder_manager::model::Status;
 use vfolder_proto::v1::{ListVFoldersRequest, VFolder};
-use vfolder_tests::{User, count_entries};
+use vfolder_tests::{User, assert_same_tree, count_entries};
 
 use super::{
     drive::{World, status_of},
-    reference::Reference,
+    reference::{Reference, Unpacked},
+    work::OUT,
 };
 
 /// What every tree begins with.
@@ -71,7 +72,9 @@ impl World {
             );
             // Statuses and operations are read one after the other: what ends between is in one of them.
             if was == is {
-                assert_eq!(row.operations.is_empty(), !is.is_transient(), "{row:?}");
+                let counts = |name: &&String| !self.reference.is_only_counting(name);
+                let backing = row.operations.iter().filter(counts).count();
+                assert_eq!(backing == 0, !is.is_transient(), "{row:?}");
             }
         }
     }
@@ -85,9 +88,15 @@ impl World {
                 continue;
             }
             let entries = fs::read_dir(&tree).unwrap();
-            let found: BTreeSet<String> = entries
+            let mut found: BTreeSet<String> = entries
                 .map(|e| e.unwrap().file_name().into_string().unwrap())
                 .collect();
+            let unpacked = found.remove(OUT);
+            match row.unpacked {
+                Unpacked::No => assert!(!unpacked, "{row:?}"),
+                Unpacked::Perhaps => {}
+                Unpacked::Whole => assert_same_tree(&self.source, &tree.join(OUT)),
+            }
             assert_eq!(found, row.directories, "{row:?}");
             assert_eq!(count_entries(&tree.join(BULK)), BULK_ENTRIES, "{row:?}");
         }

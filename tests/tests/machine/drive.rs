@@ -1,6 +1,6 @@
 //! The services under the steps, and the comparison.
 
-use std::{fmt::Debug, str::FromStr as _};
+use std::{fmt::Debug, path::PathBuf, str::FromStr as _};
 
 use proptest_state_machine::StateMachineTest;
 use tokio::runtime::Runtime;
@@ -14,8 +14,9 @@ use vfolder_proto::{
 use vfolder_tests::{System, User, eventually};
 
 use super::{
-    reference::Reference,
+    reference::{End, Reference},
     step::{Plan, Service, Step},
+    work::{pack, reason_of},
 };
 
 /// Services, a caller, and what must be so.
@@ -23,6 +24,8 @@ pub struct World {
     pub system: System,
     pub alice: User,
     pub reference: Reference,
+    /// What every tree has packed.
+    pub source: PathBuf,
 }
 
 pub struct Machine {
@@ -43,6 +46,7 @@ impl StateMachineTest for Machine {
                 .await;
             let alice = system.user("alice");
             World {
+                source: pack(system.folder()),
                 system,
                 alice,
                 reference: Reference::default(),
@@ -114,24 +118,36 @@ impl World {
     }
 
     fn note_end(&mut self, i: usize, found: &longrunning::Operation) {
-        match &found.result {
-            None => assert!(!found.done),
-            Some(Outcome::Response(_)) => self.reference.end(i, true),
-            Some(Outcome::Error(error)) => {
-                assert_eq!(Code::from(error.code), Code::Cancelled, "{error:?}");
-                assert!(self.reference.operations[i].wished, "nobody cancelled it");
-                self.reference.end(i, false);
+        let end = match &found.result {
+            None => {
+                assert!(!found.done);
+                return;
             }
-        }
+            Some(Outcome::Response(_)) => End::Succeeded,
+            Some(Outcome::Error(error)) if error.code == i32::from(Code::Cancelled) => {
+                End::Cancelled
+            }
+            Some(Outcome::Error(error)) => End::Failed(reason_of(error)),
+        };
+        assert!(
+            self.reference.may_end(i, end),
+            "{end:?} of {i}: {found:?}, by {:#?}",
+            self.reference
+        );
+        self.reference.end(i, end);
     }
 
     pub async fn wait(&mut self) {
         for i in 0..self.reference.operations.len() {
-            if !self.reference.operations[i].ended {
-                let name = self.reference.operations[i].name.clone();
-                let found = self.alice.wait(&name).await;
-                self.note_end(i, &found);
-            }
+            self.wait_for(i).await;
+        }
+    }
+
+    pub async fn wait_for(&mut self, i: usize) {
+        if !self.reference.operations[i].ended {
+            let name = self.reference.operations[i].name.clone();
+            let found = self.alice.wait(&name).await;
+            self.note_end(i, &found);
         }
     }
 
@@ -167,7 +183,12 @@ impl World {
             | Step::Restore { vfolder, .. }
             | Step::Purge { vfolder, .. }
             | Step::MakeDirectory { vfolder, .. }
+            | Step::MakeDirectoryByGrant { vfolder, .. }
             | Step::ListFiles { vfolder }
+            | Step::Extract { vfolder }
+            | Step::Remove { vfolder }
+            | Step::Recount { vfolder }
+            | Step::Limit { vfolder, .. }
             | Step::Watch { vfolder }
             | Step::Stranger { vfolder } => {
                 if let Some(v) = self.reference.vfolder(vfolder) {

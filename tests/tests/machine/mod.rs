@@ -1,7 +1,7 @@
 //! Random sequences of RPCs and restarts against real services, each answer compared with a reference model.
 //!
 //! `step` has the steps and how they are chosen; `reference` what must be answered and what must then be so, by the
-//! manager's own tables; `drive` asks the services (`calls`) and looks at rows and trees (`compare`). A sequence that
+//! manager's own tables; `drive` asks the services (`calls`, and `work` for what is inside trees) and looks at rows and trees (`compare`). A sequence that
 //! fails is made shorter, and printed with its seed; `PROPTEST_RNG_SEED` brings another one.
 
 mod calls;
@@ -9,6 +9,7 @@ mod compare;
 mod drive;
 mod reference;
 mod step;
+mod work;
 
 use std::env;
 

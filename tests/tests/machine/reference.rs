@@ -18,6 +18,26 @@ pub struct Vfolder {
     pub description: String,
     pub resting: Resting,
     pub directories: BTreeSet<String>,
+    pub unpacked: Unpacked,
+    /// It may hold less than is in it.
+    pub tight: bool,
+}
+
+/// How much of the archive is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unpacked {
+    No,
+    Perhaps,
+    Whole,
+}
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Succeeded,
+    Cancelled,
+    /// It failed for this.
+    Failed(Reason),
 }
 
 /// What no operation and no mount backs.
@@ -67,6 +87,12 @@ impl Reference {
 
     pub fn operation(&self, back: u8) -> Option<usize> {
         from_newest(self.operations.len(), back)
+    }
+
+    /// Whether that is an operation which backs no status.
+    pub fn is_only_counting(&self, operation: &str) -> bool {
+        let mut operations = self.operations.iter();
+        operations.any(|o| o.name == operation && o.kind == Kind::Recount)
     }
 
     pub fn mount(&self, back: u8) -> Option<usize> {
@@ -186,10 +212,22 @@ impl Reference {
 
     pub fn may_make_directory(&self, vfolder: usize, name: &str) -> Answer {
         self.admits(vfolder, Access::Writable, false, false)?;
-        match self.vfolders[vfolder].directories.contains(name) {
-            true => Err(Reason::FileExists),
-            false => Ok(()),
+        let row = &self.vfolders[vfolder];
+        match (row.directories.contains(name), row.tight) {
+            (true, _) => Err(Reason::FileExists),
+            (false, true) => Err(Reason::QuotaExceeded),
+            (false, false) => Ok(()),
         }
+    }
+
+    /// ExtractArchive or RemoveTree.
+    pub fn may_work(&self, vfolder: usize) -> Answer {
+        self.admits(vfolder, Access::Updatable, false, false)
+    }
+
+    /// Whether an operation goes on that works in the tree.
+    pub fn is_worked_in(&self, vfolder: usize) -> bool {
+        self.backing(vfolder).in_place > 0
     }
 
     pub fn may_list(&self, vfolder: usize) -> Answer {
@@ -204,14 +242,49 @@ impl Reference {
         }
     }
 
-    /// An operation has ended: as asked, or because it was cancelled.
-    pub fn end(&mut self, operation: usize, succeeded: bool) {
+    /// Whether that end of a live operation can be.
+    pub fn may_end(&self, operation: usize, end: End) -> bool {
+        let operation = &self.operations[operation];
+        let target = &self.vfolders[operation.target];
+        // Every tree has more in it than a tight limit.
+        let too_much = match operation.kind {
+            Kind::Clone => target.tight,
+            Kind::Extract => target.tight && target.unpacked == Unpacked::No,
+            _ => false,
+        };
+        match (operation.kind, end) {
+            (_, End::Succeeded) => !too_much,
+            (_, End::Cancelled) => operation.wished,
+            (Kind::Clone, End::Failed(Reason::QuotaExceeded)) => target.tight,
+            // What it replaces may need room for a moment.
+            (Kind::Extract, End::Failed(Reason::QuotaExceeded)) => target.tight,
+            // Its tree was taken away.
+            (Kind::Recount, End::Failed(Reason::GrantStale | Reason::SourceMissing)) => {
+                matches!(
+                    self.status(operation.target),
+                    Status::Trashed | Status::Deleting | Status::Deleted
+                )
+            }
+            _ => false,
+        }
+    }
+
+    /// An operation has ended.
+    pub fn end(&mut self, operation: usize, end: End) {
         let operation = &mut self.operations[operation];
         operation.ended = true;
-        self.vfolders[operation.target].resting = match (operation.kind, succeeded) {
-            (Kind::Create | Kind::Clone, true) => Resting::Kept,
-            _ => Resting::Deleted,
-        };
+        let target = &mut self.vfolders[operation.target];
+        match (operation.kind, end) {
+            (Kind::Create | Kind::Clone, End::Succeeded) => target.resting = Resting::Kept,
+            (Kind::Create | Kind::Clone | Kind::Purge, _) => target.resting = Resting::Deleted,
+            (Kind::Extract, End::Succeeded) => target.unpacked = Unpacked::Whole,
+            (Kind::Remove, End::Succeeded) => target.unpacked = Unpacked::No,
+            // What is replaced stays there all along.
+            (Kind::Extract, _) if target.unpacked == Unpacked::Whole => {}
+            (Kind::Remove, _) if target.unpacked == Unpacked::No => {}
+            (Kind::Extract | Kind::Remove, _) => target.unpacked = Unpacked::Perhaps,
+            (Kind::Verify | Kind::Recount, _) => {}
+        }
     }
 }
 

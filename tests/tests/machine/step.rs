@@ -60,6 +60,27 @@ pub enum Step {
     ListFiles {
         vfolder: u8,
     },
+    /// A grant, and a directory that is made with it at the storage-proxy itself.
+    MakeDirectoryByGrant {
+        vfolder: u8,
+        name: u8,
+    },
+    /// Unpacks the archive that every tree has.
+    Extract {
+        vfolder: u8,
+    },
+    /// Removes what was unpacked.
+    Remove {
+        vfolder: u8,
+    },
+    Recount {
+        vfolder: u8,
+    },
+    /// To less than is there, or to nothing.
+    Limit {
+        vfolder: u8,
+        tight: bool,
+    },
     Watch {
         vfolder: u8,
     },
@@ -141,6 +162,13 @@ impl ReferenceStateMachine for Plan {
                 .prop_map(|(vfolder, skip_trash)| Step::Purge { vfolder, skip_trash }),
             6 => (vfolder(), 0..4_u8).prop_map(|(vfolder, name)| Step::MakeDirectory { vfolder, name }),
             4 => vfolder().prop_map(|vfolder| Step::ListFiles { vfolder }),
+            4 => (vfolder(), 0..4_u8)
+                .prop_map(|(vfolder, name)| Step::MakeDirectoryByGrant { vfolder, name }),
+            8 => vfolder().prop_map(|vfolder| Step::Extract { vfolder }),
+            5 => vfolder().prop_map(|vfolder| Step::Remove { vfolder }),
+            3 => vfolder().prop_map(|vfolder| Step::Recount { vfolder }),
+            4 => (vfolder(), any::<bool>())
+                .prop_map(|(vfolder, tight)| Step::Limit { vfolder, tight }),
             2 => vfolder().prop_map(|vfolder| Step::Watch { vfolder }),
             1 => vfolder().prop_map(|vfolder| Step::Stranger { vfolder }),
             3 => Just(Step::Wait),

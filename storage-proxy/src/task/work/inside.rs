@@ -5,7 +5,7 @@
 
 use std::{os::fd::OwnedFd, sync::Arc};
 
-use vfolder_common::error::Refusal;
+use vfolder_common::error::{Exceeded, Refusal};
 
 use super::{Interrupted, Job, Record, Step};
 use crate::{
@@ -63,7 +63,10 @@ impl From<VolumeError> for Ended {
 /// Of the accounts, which refuse for one reason.
 impl From<Refusal> for Ended {
     fn from(refusal: Refusal) -> Self {
-        Failure::lasting(FailureKind::QuotaExceeded, refusal.text()).into()
+        Self::Failed(Failure {
+            exceeded: Exceeded::of(&refusal).map(Box::new),
+            ..Failure::lasting(FailureKind::QuotaExceeded, refusal.text())
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 use vfolder_proto::v1::OperationKind;
 
-use super::{Facts, Violation};
+use super::{Facts, Violation, work};
 use crate::storm::{
     contents::{Look, Write},
     history::{Call, Deed, Micros, NEVER, Progress, Told},
@@ -34,11 +34,12 @@ type Held = BTreeSet<Option<Digest>>;
 
 /// Compares. How many bundles, and of how many clones.
 pub(super) fn check(facts: &Facts<'_>, violations: &mut Vec<Violation>) -> (usize, usize) {
+    let (worked, unknown) = work::writes(facts);
     let mut trees = Trees {
         writes: HashMap::new(),
         origins: origins(facts),
     };
-    for write in facts.writes {
+    for write in facts.writes.iter().chain(&worked) {
         let bundles = trees.writes.entry(write.vfolder).or_default();
         bundles.entry(&write.bundle).or_default().push(write);
     }
@@ -48,14 +49,20 @@ pub(super) fn check(facts: &Facts<'_>, violations: &mut Vec<Violation>) -> (usiz
     let mut count = 0;
     let mut clones = BTreeSet::new();
     for look in facts.looks {
-        let mut names = trees.names(look.vfolder);
-        names.extend(look.bundles.keys().map(String::as_str));
+        let names = match &look.only {
+            Some(name) => BTreeSet::from([name.as_str()]),
+            None => {
+                let mut names = trees.names(look.vfolder);
+                names.extend(look.bundles.keys().map(String::as_str));
+                names
+            }
+        };
         if trees.origins.contains_key(&look.vfolder) {
             clones.insert(look.vfolder);
         }
         for name in names {
             // Half a write may be seen while it goes on; a clone is never allowed to begin then.
-            if trees.is_written_during(look, name) {
+            if unknown.contains(name) || trees.is_written_during(look, name) {
                 continue;
             }
             count += 1;
@@ -255,6 +262,7 @@ mod tests {
             vfolder: Uuid::from_u128(1),
             start: 30,
             end: 40,
+            only: None,
             bundles: value
                 .map(|value| ("b".to_owned(), value))
                 .into_iter()

@@ -37,8 +37,10 @@ fn made_as_asked(facts: &Facts<'_>, violations: &mut Vec<Violation>) {
     let succeeded = |vfolder: &VFolder| {
         let id: Uuid = vfolder.id.parse().unwrap_or_default();
         operations.get(&id).into_iter().flatten().any(|operation| {
-            operation.metadata.kind() != OperationKind::Purge
-                && operation.progress == Progress::Succeeded
+            matches!(
+                operation.metadata.kind(),
+                OperationKind::Create | OperationKind::Clone
+            ) && operation.progress == Progress::Succeeded
         })
     };
     for call in facts.calls {
@@ -91,6 +93,7 @@ fn names_are_unique(facts: &Facts<'_>, violations: &mut Vec<Violation>) {
             VFolderStatus::Creating
                 | VFolderStatus::Ready
                 | VFolderStatus::Cloning
+                | VFolderStatus::Performing
                 | VFolderStatus::Mounted
         ) {
             names.entry(&vfolder.name).or_default().push(&vfolder.id);
@@ -113,8 +116,13 @@ fn operations_were_asked_for(facts: &Facts<'_>, violations: &mut Vec<Violation>)
         .collect();
     let mut told: HashMap<Uuid, usize> = HashMap::new();
     for call in facts.calls {
-        if let (Deed::Purge { .. } | Deed::Clone { .. }, Some(Told::Operation { operation, .. })) =
-            (&call.deed, call.told())
+        if let (
+            Deed::Purge { .. }
+            | Deed::Clone { .. }
+            | Deed::Extract { .. }
+            | Deed::RemoveTree { .. },
+            Some(Told::Operation { operation, .. }),
+        ) = (&call.deed, call.told())
         {
             *told.entry(*operation).or_default() += 1;
             if !known.contains(operation) {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use vfolder_proto::v1::{
     VFolder, VFolderEvent,
     VFolderStatus::{
-        self, Cloning, Creating, Deleted, Deleting, Error, Mounted, Ready, Trashed,
+        self, Cloning, Creating, Deleted, Deleting, Error, Mounted, Performing, Ready, Trashed,
         VfolderStatusUnspecified as Nothing,
     },
 };
@@ -29,6 +29,10 @@ const POSSIBLE: &[(VFolderStatus, VFolderStatus)] = &[
     (Ready, Ready),
     (Ready, Cloning),
     (Ready, Mounted),
+    (Ready, Performing),
+    (Performing, Performing),
+    (Performing, Ready),
+    (Performing, Mounted),
     (Ready, Trashed),
     (Ready, Deleting),
     (Cloning, Cloning),
@@ -53,6 +57,8 @@ const BY_CLIENTS: &[&str] = &[
     "RestoreVFolder",
     "PurgeVFolder",
     "UpdateVFolder",
+    "ExtractArchive",
+    "RemoveTree",
     "Mount",
     "Unmount",
 ];
@@ -164,7 +170,12 @@ fn effects_of<'a>(call: &Call, facts: &'a Facts<'_>) -> Vec<(Uuid, Vec<&'a VFold
             both.map(|id| of(id, &|event| event.operation == name))
                 .into()
         }
-        (Deed::Purge { vfolder, .. }, Told::Operation { operation, .. }) => {
+        (
+            Deed::Purge { vfolder, .. }
+            | Deed::Extract { vfolder, .. }
+            | Deed::RemoveTree { vfolder, .. },
+            Told::Operation { operation, .. },
+        ) => {
             let name = format!("operations/{operation}");
             vec![of(*vfolder, &|event| event.operation == name)]
         }

@@ -25,6 +25,8 @@ pub(super) fn suggests(event: &VFolderEvent, step: &Step) -> bool {
         ("CloneVFolder", What::Begin { .. }) => event.sequence == 1,
         ("CloneVFolder", What::CloneBegins { operation: id })
         | ("clone ended", What::CloneEnds { operation: id }) => operation(id),
+        ("ExtractArchive" | "RemoveTree", What::WorkBegins { operation: id })
+        | ("in-place work ended", What::WorkEnds { operation: id }) => operation(id),
         ("Mount", What::Mount { mount: id, .. }) => mount(id),
         ("Unmount", What::Unmount { mount: id }) => event.mount_id == id.to_string(),
         // Whether it is sure or not is said of nobody's request.

@@ -5,7 +5,7 @@
 //! | `effects` | every acknowledged call has had its effect, once; nothing is there that nobody asked for |
 //! | `linear` | for each vfolder there is one order of all calls, none before it was made or after it was answered, in which every answer is right |
 //! | `events` | the manager's own history has no gap and no impossible step, and has each acknowledged call exactly once, at its time |
-//! | `content` | each copy is what its source was when the clone began, and each tree is what was written into it |
+//! | `content` | each copy is what its source was when the clone began, and each tree is what was written, uploaded, unpacked and removed |
 
 mod answers;
 mod content;
@@ -16,6 +16,7 @@ mod linear;
 mod model;
 mod refusals;
 mod steps;
+mod work;
 
 use std::fmt;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 use vfolder_proto::v1::VFolderStatus::{
-    self, Cloning, Creating, Deleted, Deleting, Error, Mounted, Ready, Trashed,
+    self, Cloning, Creating, Deleted, Deleting, Error, Mounted, Performing, Ready, Trashed,
 };
 
 use crate::storm::history::Micros;
@@ -83,6 +83,13 @@ pub(super) enum What {
     CloneEnds {
         operation: Uuid,
     },
+    /// Work inside its tree.
+    WorkBegins {
+        operation: Uuid,
+    },
+    WorkEnds {
+        operation: Uuid,
+    },
     Mount {
         mount: Uuid,
         write: bool,
@@ -116,6 +123,8 @@ pub(super) struct State {
     pub(super) lapses: i64,
     /// Clones of it that run.
     pub(super) clones: Vec<Uuid>,
+    /// What works inside it.
+    pub(super) work: Option<Uuid>,
     /// Mounts, and whether they write.
     pub(super) mounts: BTreeMap<Uuid, bool>,
 }
@@ -131,6 +140,7 @@ impl State {
             revision: 0,
             lapses: 0,
             clones: Vec::new(),
+            work: None,
             mounts: BTreeMap::new(),
         }
     }
@@ -191,6 +201,16 @@ impl State {
             What::CloneEnds { operation } => {
                 let index = self.clones.iter().position(|clone| clone == operation)?;
                 next.clones.remove(index);
+                next.settle();
+            }
+            What::WorkBegins { operation } => {
+                self.admits(Access::Updatable, status).then_some(())?;
+                next.work = Some(*operation);
+                next.settle();
+            }
+            What::WorkEnds { operation } => {
+                (self.work == Some(*operation)).then_some(())?;
+                next.work = None;
                 next.settle();
             }
             What::Mount { mount, write } => {
@@ -257,14 +277,16 @@ impl State {
     /// The design's table.
     fn admits(&self, access: Access, status: VFolderStatus) -> bool {
         match access {
-            Access::Readable => matches!(status, Ready | Cloning | Mounted | Trashed),
+            Access::Readable => {
+                matches!(status, Ready | Performing | Cloning | Mounted | Trashed)
+            }
             Access::Writable | Access::MountWrite => matches!(status, Ready | Mounted),
             Access::Updatable => status == Ready,
             Access::Clonable => {
                 matches!(status, Ready | Cloning)
                     || (status == Mounted && !self.mounts.values().any(|write| *write))
             }
-            Access::MountRead => matches!(status, Ready | Cloning | Mounted),
+            Access::MountRead => matches!(status, Ready | Performing | Cloning | Mounted),
             Access::Deletable => matches!(status, Ready | Error),
             Access::Restorable => status == Trashed,
             Access::Purgable => matches!(status, Trashed | Error),
@@ -274,7 +296,9 @@ impl State {
 
     /// What backs it decides.
     fn settle(&mut self) {
-        self.status = Some(if !self.clones.is_empty() {
+        self.status = Some(if self.work.is_some() {
+            Performing
+        } else if !self.clones.is_empty() {
             Cloning
         } else if !self.mounts.is_empty() {
             Mounted

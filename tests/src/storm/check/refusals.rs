@@ -18,8 +18,12 @@ pub(super) fn refusal(deed: &Deed, reason: &str, status: Option<VFolderStatus>) 
         Deed::Update { .. } => Access::Updatable,
         Deed::Mount { write: true, .. } => Access::MountWrite,
         Deed::Mount { .. } => Access::MountRead,
-        Deed::ListFiles { .. } => Access::Readable,
-        Deed::CreateDirectory { .. } => Access::Writable,
+        Deed::ListFiles { .. } | Deed::ReadFile { .. } => Access::Readable,
+        Deed::CreateDirectory { .. }
+        | Deed::CreateUpload { .. }
+        | Deed::WriteFile { .. }
+        | Deed::CommitUpload { .. } => Access::Writable,
+        Deed::Extract { .. } | Deed::RemoveTree { .. } => Access::Updatable,
         Deed::Renew { mount, .. } | Deed::Unmount { mount, .. } => {
             return match reason {
                 "MOUNT_NOT_FOUND" => Some(What::NoMount { mount: *mount }),

@@ -159,13 +159,20 @@ impl<'a> Stories<'a> {
             }
             Deed::Unmount { mount, .. } => What::Unmount { mount: *mount },
             Deed::Renew { mount, .. } if sure => What::Renew { mount: *mount },
-            Deed::ListFiles { .. } if sure => What::Admit {
+            Deed::ListFiles { .. } | Deed::ReadFile { .. } if sure => What::Admit {
                 access: Access::Readable,
             },
-            Deed::CreateDirectory { .. } if sure => What::Admit {
-                access: Access::Writable,
-            },
-            // Clones and purges are told by their operations, which are all known in the end.
+            Deed::CreateDirectory { .. }
+            | Deed::CreateUpload { .. }
+            | Deed::WriteFile { .. }
+            | Deed::CommitUpload { .. }
+                if sure =>
+            {
+                What::Admit {
+                    access: Access::Writable,
+                }
+            }
+            // Clones, purges and work in trees are told by their operations, which are all known in the end.
             _ => return,
         };
         self.add_call(vfolder, call, what, sure, result);
@@ -253,7 +260,13 @@ impl<'a> Stories<'a> {
         for operation in &facts.rest.operations {
             let told = facts.calls.iter().find(|call| {
                 matches!(call.told(), Some(Told::Operation { operation: told, .. }) if *told == operation.id)
-                    && matches!(call.deed, Deed::Clone { .. } | Deed::Purge { .. })
+                    && matches!(
+                        call.deed,
+                        Deed::Clone { .. }
+                            | Deed::Purge { .. }
+                            | Deed::Extract { .. }
+                            | Deed::RemoveTree { .. }
+                    )
             });
             let by_tag = facts
                 .rest
@@ -306,6 +319,19 @@ impl<'a> Stories<'a> {
                         known_end,
                         What::PurgeEnds { gone: well },
                     );
+                }
+                continue;
+            }
+            if matches!(
+                operation.metadata.kind(),
+                OperationKind::Extract | OperationKind::Remove
+            ) {
+                let start = told.map_or(0, |call| call.start);
+                let end = told.map_or(NEVER, Call::latest);
+                let (vfolder, operation) = (operation.vfolder(), operation.id);
+                add(vfolder, start, end, What::WorkBegins { operation });
+                if ended {
+                    add(vfolder, start, known_end, What::WorkEnds { operation });
                 }
                 continue;
             }

@@ -31,7 +31,7 @@ pub(super) struct Begun {
 /// How many clones a client leaves unwatched.
 const UNWATCHED: usize = 4;
 /// How often an operation is looked at in one sitting.
-const LOOKS: usize = 20;
+pub(super) const LOOKS: usize = 20;
 
 impl Client {
     /// Draws what to do, and does it.
@@ -54,13 +54,17 @@ impl Client {
             34..43 => self.read_session().await,
             43..50 => self.trash().await,
             50..57 => self.restore().await,
-            57..61 => self.purge().await,
-            61..72 => self.update().await,
-            72..78 => self.make_directory().await,
-            78..82 => self.list_files().await,
-            82..89 => self.get().await,
-            89..92 => self.list().await,
-            92..95 => self.cancel().await,
+            57..60 => self.purge().await,
+            60..68 => self.update().await,
+            68..72 => self.make_directory().await,
+            72..75 => self.list_files().await,
+            75..80 => self.get().await,
+            80..82 => self.list().await,
+            82..85 => self.cancel().await,
+            85..88 => self.upload_one().await,
+            88..92 => self.unpack().await,
+            92..94 => self.read_one().await,
+            94..96 => self.remove_one().await,
             _ => self.follow().await,
         }
     }
@@ -202,7 +206,7 @@ impl Client {
         }
     }
 
-    fn request_id(&mut self) -> String {
+    pub(super) fn request_id(&mut self) -> String {
         uuid::Builder::from_random_bytes(self.dice.u128(..).to_be_bytes())
             .into_uuid()
             .to_string()

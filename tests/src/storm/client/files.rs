@@ -1,5 +1,6 @@
 //! What a client asks of FileService.
 
+use uuid::Uuid;
 use vfolder_proto::v1::{CreateDirectoryRequest, ListFilesRequest, VFolderStatus};
 
 use super::{Client, ask::Repeat};
@@ -14,22 +15,23 @@ use crate::{
 
 impl Client {
     pub(super) async fn make_directory(&mut self) {
-        let Some(card) = self
-            .shared
-            .registry
-            .any_in(VFolderStatus::Ready, &mut self.dice)
-        else {
-            return;
-        };
+        let registry = &self.shared.registry;
+        if let Some(card) = registry.any_in(VFolderStatus::Ready, &mut self.dice) {
+            self.make_directory_in(card.id, 0o2710).await;
+        }
+    }
+
+    /// Its name, if it was made for sure.
+    pub(super) async fn make_directory_in(&mut self, vfolder: Uuid, mode: u32) -> Option<String> {
         let path = self.fresh();
         let request = CreateDirectoryRequest {
-            vfolder_id: card.id.to_string(),
+            vfolder_id: vfolder.to_string(),
             path: path.clone(),
-            mode: 0o2710,
+            mode,
             ..CreateDirectoryRequest::default()
         };
         let deed = Deed::CreateDirectory {
-            vfolder: card.id,
+            vfolder,
             path: path.clone(),
         };
         let clock = self.shared.world.clock;
@@ -43,16 +45,17 @@ impl Client {
             .await;
         let end = match answer {
             Ok(_) => clock.now(),
-            Err(Outcome::Refused { .. }) => return,
+            Err(Outcome::Refused { .. }) => return None,
             Err(_) => NEVER,
         };
         self.shared.contents.wrote(Write {
-            vfolder: card.id,
-            bundle: path,
+            vfolder,
+            bundle: path.clone(),
             start,
             end,
-            value: Some(trees::digest_of_directory(0o2710)),
+            value: Some(trees::digest_of_directory(mode)),
         });
+        (end != NEVER).then_some(path)
     }
 
     pub(super) async fn list_files(&mut self) {

@@ -7,13 +7,15 @@ mod files;
 mod records;
 mod registry;
 mod session;
+mod unpack;
+mod upload;
 
 use std::{sync::Arc, time::Duration};
 
 use fastrand::Rng;
 use tokio::time;
 
-use super::{contents::Contents, history::History, plan::Plan, world::World};
+use super::{contents::Contents, history::History, plan::Plan, trees::Archive, world::World};
 use caller::Caller;
 
 pub use caller::{OWNER, metadata_of, seen, told_of_operation};
@@ -34,6 +36,8 @@ pub struct Shared {
     pub contents: Contents,
     /// The vfolders that there are to work with.
     pub registry: Registry,
+    /// What is unpacked.
+    pub archives: Vec<Archive>,
 }
 
 /// A client.
@@ -46,6 +50,8 @@ pub struct Client {
     names: usize,
     /// Clones that it began and has not seen the end of.
     begun: Vec<acts::Begun>,
+    /// What it has uploaded or unpacked, and has not removed.
+    uploaded: Vec<upload::Uploaded>,
 }
 
 impl Client {
@@ -61,6 +67,7 @@ impl Client {
             dice,
             names: 0,
             begun: Vec::new(),
+            uploaded: Vec::new(),
         }
     }
 

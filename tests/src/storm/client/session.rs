@@ -82,6 +82,7 @@ impl Client {
                     vfolder,
                     start,
                     end: clock.now(),
+                    only: None,
                     bundles,
                     who: format!("c{} through mount {}", self.number, held.mount),
                 });
@@ -216,7 +217,9 @@ impl Client {
         self.wrote(held, name, start, made.map(Some));
     }
 
-    fn remove(&self, held: &Held, name: &str) {
+    fn remove(&mut self, held: &Held, name: &str) {
+        self.uploaded
+            .retain(|known| (known.vfolder, known.path.as_str()) != (held.vfolder, name));
         let start = self.shared.world.clock.now();
         let removed = trees::remove_bundle(&held.tree, name);
         self.wrote(held, name.to_owned(), start, removed.map(|()| None));
