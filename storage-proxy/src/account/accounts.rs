@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    os::fd::{AsFd as _, BorrowedFd},
+    os::fd::AsFd as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -99,28 +99,43 @@ impl Accounts {
 
     /// Adds the figures to a refusal that the filesystem's own quota has caused: it counts what lies on its disk.
     #[must_use]
-    pub fn explain(
+    pub fn explain(&self, volume: &OpenVolume, vfolder: Uuid, refusal: Refusal) -> Refusal {
+        let looks_full = match refusal.reason() {
+            Reason::QuotaExceeded if refusal.metadata("limit").is_none() => false,
+            Reason::VolumeFull => true,
+            _ => return refusal,
+        };
+        self.met_on_disk(volume, vfolder, looks_full)
+            .map_or(refusal, Refusal::from)
+    }
+
+    /// The limit that the filesystem has just kept to in the tree of `vfolder`. `looks_full` says that it has refused as
+    /// if it were full, which it may be.
+    #[must_use]
+    pub fn met_on_disk(
         &self,
         volume: &OpenVolume,
-        tree: BorrowedFd<'_>,
         vfolder: Uuid,
-        refusal: Refusal,
-    ) -> Refusal {
-        if refusal.reason() != Reason::QuotaExceeded || refusal.metadata("limit").is_some() {
-            return refusal;
+        looks_full: bool,
+    ) -> Option<Exceeded> {
+        let backend = volume.backend();
+        if looks_full && !backend.quota_looks_full() {
+            return None;
         }
-        let limit = self.limits(vfolder).bytes;
-        match volume.backend().quota_use(tree) {
-            Ok(found) if limit > 0 => Exceeded {
-                subject: format!("vfolder:{vfolder}"),
-                unit: "bytes",
-                limit,
-                used: found.bytes,
-                asked: limit.saturating_sub(found.bytes).saturating_add(1),
-            }
-            .into(),
-            _ => refusal,
+        let tree = volume.tree(vfolder).ok()??;
+        let found = backend.quota_use(tree.as_fd()).ok()?;
+        let exceeded = Exceeded::on_disk(vfolder, self.limits(vfolder), found)?;
+        if looks_full {
+            // What there is less of was in the way.
+            let free = volume.capacity().ok()?;
+            let free = match exceeded.unit {
+                "files" => free.available_inodes,
+                _ => free.available_bytes,
+            };
+            let left = exceeded.limit.saturating_sub(exceeded.used);
+            return (left < free).then_some(exceeded);
         }
+        Some(exceeded)
     }
 
     /// What an owner's vfolders hold. Reads all notes of the volume, once.
