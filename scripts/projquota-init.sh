@@ -16,13 +16,17 @@ off() {
 # Without kmod and iproute2: perl is wherever dpkg is. 313 is finit_module(2) of x86-64.
 load() { perl -e 'open F, "<", shift or die "$!\n"; my $o = ""; syscall(313, fileno(F), $o, 0) == 0 or die "$!\n"' "$1"; }
 # SIOCSIFFLAGS, netdevice(7).
-raise_loopback() { perl -e 'socket(S, 2, 2, 0) && ioctl(S, 0x8914, pack("a16 s x22", "lo", 0x49)) or die "$!\n"'; }
+raise_loopback() { perl -e 'my $up = pack("a16 s x22", "lo", 0x49); socket(S, 2, 2, 0) && ioctl(S, 0x8914, $up) or die "$!\n"'; }
 
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 say begins
 mkdir -p /dev/shm /dev/volume
 mount -t tmpfs tmpfs /dev/shm || off "no tmpfs"
+case "$binary $modules" in
+/tmp/* | *" /tmp/"*) ;;
+*) mount -t tmpfs tmpfs /tmp || off "no tmpfs" ;;
+esac
 raise_loopback || off "no loopback"
 if [ "$filesystem" = ext4 ]; then
     for module in quota_tree quota_v2; do

@@ -8,7 +8,7 @@ use std::{
 
 use uuid::Uuid;
 use vfolder_common::{
-    error::{Reason, Refusal},
+    error::Refusal,
     token::{Limits, Quota},
 };
 
@@ -95,47 +95,6 @@ impl Accounts {
         self.shared
             .book()
             .settle(vfolder, Amount::default(), change);
-    }
-
-    /// Adds the figures to a refusal that the filesystem's own quota has caused: it counts what lies on its disk.
-    #[must_use]
-    pub fn explain(&self, volume: &OpenVolume, vfolder: Uuid, refusal: Refusal) -> Refusal {
-        let looks_full = match refusal.reason() {
-            Reason::QuotaExceeded if refusal.metadata("limit").is_none() => false,
-            Reason::VolumeFull => true,
-            _ => return refusal,
-        };
-        self.met_on_disk(volume, vfolder, looks_full)
-            .map_or(refusal, Refusal::from)
-    }
-
-    /// The limit that the filesystem has just kept to in the tree of `vfolder`. `looks_full` says that it has refused as
-    /// if it were full, which it may be.
-    #[must_use]
-    pub fn met_on_disk(
-        &self,
-        volume: &OpenVolume,
-        vfolder: Uuid,
-        looks_full: bool,
-    ) -> Option<Exceeded> {
-        let backend = volume.backend();
-        if looks_full && !backend.quota_looks_full() {
-            return None;
-        }
-        let tree = volume.tree(vfolder).ok()??;
-        let found = backend.quota_use(tree.as_fd()).ok()?;
-        let exceeded = Exceeded::on_disk(vfolder, self.limits(vfolder), found)?;
-        if looks_full {
-            // What there is less of was in the way.
-            let free = volume.capacity().ok()?;
-            let free = match exceeded.unit {
-                "files" => free.available_inodes,
-                _ => free.available_bytes,
-            };
-            let left = exceeded.limit.saturating_sub(exceeded.used);
-            return (left < free).then_some(exceeded);
-        }
-        Some(exceeded)
     }
 
     /// What an owner's vfolders hold. Reads all notes of the volume, once.

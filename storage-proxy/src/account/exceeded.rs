@@ -1,13 +1,7 @@
 //! More than may be.
 
 use thiserror::Error;
-use uuid::Uuid;
-use vfolder_common::{
-    error::{Reason, Refusal},
-    token::Limits,
-};
-
-use crate::backend::QuotaUse;
+use vfolder_common::error::{Reason, Refusal};
 
 /// A limit that somebody would exceed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -26,28 +20,6 @@ pub struct Exceeded {
     pub used: u64,
     /// So many more were asked for.
     pub asked: u64,
-}
-
-impl Exceeded {
-    /// What the filesystem has refused, which says no more than that it did. Entries are lacking if none is left, else
-    /// bytes. Nothing if neither is limited.
-    pub(super) fn on_disk(vfolder: Uuid, limits: Limits, found: QuotaUse) -> Option<Self> {
-        // The filesystem counts the root, too.
-        let entries = found.entries.map(|entries| entries.saturating_sub(1));
-        let full = entries.filter(|used| limits.files > 0 && *used >= limits.files);
-        let (unit, limit, used) = match full {
-            Some(used) => ("files", limits.files, used),
-            None if limits.bytes > 0 => ("bytes", limits.bytes, found.bytes),
-            None => return None,
-        };
-        Some(Self {
-            subject: format!("vfolder:{vfolder}"),
-            unit,
-            limit,
-            used,
-            asked: limit.saturating_sub(used).saturating_add(1),
-        })
-    }
 }
 
 impl From<Exceeded> for Refusal {

@@ -13,6 +13,7 @@
 mod accounts;
 mod book;
 mod exceeded;
+mod on_disk;
 mod presence;
 mod reservation;
 mod rest;

@@ -40,6 +40,8 @@ const FIRST: u32 = 0x4000_0000;
 const LAST: u32 = 0x7fff_ffff;
 /// So many numbers are tried before a tree stays without one.
 const ATTEMPTS: usize = 64;
+/// What has more entries is no staging: there, a tree is in a directory with a few others.
+const IN_STAGING: usize = 16;
 /// Tried out under this name.
 const PROBE: &CStr = c".project-probe";
 /// Where administrators note their projects: projid(5).
@@ -155,20 +157,19 @@ impl Projects {
         if let Some(id) = number_of(directory.as_fd()) {
             return quota::limit(&directory, id, None, None).map_err(system("quotactl_fd"));
         }
-        let (mut dirents, mut more) = (Dirents::default(), true);
-        while more {
-            let batch = dirents.batch(directory.as_fd(), |child, kind| {
-                if matches!(kind, FileKind::Directory | FileKind::Unknown)
-                    && let Ok(tree) = open_directory(&directory, child)
-                    && let Some(id) = number_of(tree.as_fd())
-                {
-                    quota::limit(&tree, id, None, None).map_err(system("quotactl_fd"))?;
-                }
-                Ok(())
-            });
-            more = batch.map_err(|(fault, _)| fault)?.is_some();
-        }
-        Ok(())
+        let mut seen = 0;
+        let looked = Dirents::default().batch(directory.as_fd(), |child, kind| {
+            seen += 1;
+            if seen <= IN_STAGING
+                && matches!(kind, FileKind::Directory | FileKind::Unknown)
+                && let Ok(tree) = open_directory(&directory, child)
+                && let Some(id) = number_of(tree.as_fd())
+            {
+                quota::limit(&tree, id, None, None).map_err(system("quotactl_fd"))?;
+            }
+            Ok(())
+        });
+        looked.map(drop).map_err(|(fault, _)| fault)
     }
 }
 
