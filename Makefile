@@ -12,7 +12,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 TARGET = $(shell cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 
-.PHONY: help setup build run demo test test-long test-foreign test-clients storm lint fmt bench bench-tree \
+.PHONY: help setup build run demo test test-long test-foreign test-projquota test-clients storm lint fmt bench bench-tree \
 	bench-files bench-reclaim clean venv
 
 help: ## Show the verbs
@@ -39,8 +39,9 @@ test: ## Run all tests, on SQLite and on PostgreSQL
 	cargo nextest run --workspace --no-run
 	"$(TARGET)/debug/with-postgres" cargo nextest run --workspace --profile $(NEXTEST_PROFILE) $(ARGS)
 	cargo test --workspace --doc --quiet
+	$(if $(ARGS),,@scripts/test-projquota.sh quick --if-possible)
 
-test-long: test-foreign ## The same with many more rounds of the races, and the suites of others
+test-long: test-foreign test-projquota ## The same with many more rounds of the races, and the suites of others
 	@scripts/setup.sh test
 	cargo nextest run --workspace --no-run
 	VFOLDER_TEST_LONG=1 "$(TARGET)/debug/with-postgres" cargo nextest run --workspace --profile long $(ARGS)
@@ -48,6 +49,10 @@ test-long: test-foreign ## The same with many more rounds of the races, and the 
 test-foreign: ## Run pjdfstest and fsx in cloned trees, and build crates from a clone of cargo's registry
 	@scripts/setup.sh foreign
 	cargo nextest run -p vfolder-storage-proxy --profile long --run-ignored only -E 'test(/^suites::/)'
+
+test-projquota: ## Run the tests of tasks and files on ext4 and XFS with project quotas, in User-mode Linux
+	@scripts/setup.sh run
+	@scripts/test-projquota.sh all
 
 test-clients: venv ## Run foreign clients (grpcurl, Python) against both services
 	cargo build -p vfolder-tests --bins

@@ -2,13 +2,13 @@
 
 use std::{
     collections::HashMap,
-    os::fd::{AsFd as _, BorrowedFd},
+    os::fd::AsFd as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use uuid::Uuid;
 use vfolder_common::{
-    error::{Reason, Refusal},
+    error::Refusal,
     token::{Limits, Quota},
 };
 
@@ -95,32 +95,6 @@ impl Accounts {
         self.shared
             .book()
             .settle(vfolder, Amount::default(), change);
-    }
-
-    /// Adds the figures to a refusal that the filesystem's own quota has caused: it counts what lies on its disk.
-    #[must_use]
-    pub fn explain(
-        &self,
-        volume: &OpenVolume,
-        tree: BorrowedFd<'_>,
-        vfolder: Uuid,
-        refusal: Refusal,
-    ) -> Refusal {
-        if refusal.reason() != Reason::QuotaExceeded || refusal.metadata("limit").is_some() {
-            return refusal;
-        }
-        let limit = self.limits(vfolder).bytes;
-        match volume.backend().quota_use(tree) {
-            Ok(found) if limit > 0 => Exceeded {
-                subject: format!("vfolder:{vfolder}"),
-                unit: "bytes".into(),
-                limit,
-                used: found.bytes,
-                asked: limit.saturating_sub(found.bytes).saturating_add(1),
-            }
-            .into(),
-            _ => refusal,
-        }
     }
 
     /// What an owner's vfolders hold. Reads all notes of the volume, once.

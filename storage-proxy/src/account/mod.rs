@@ -12,6 +12,7 @@
 
 mod accounts;
 mod book;
+mod on_disk;
 mod presence;
 mod reservation;
 mod rest;

@@ -5,6 +5,8 @@ use std::{fmt, os::fd::AsFd};
 use rustix::{fs::fstatfs, io::Result};
 use vfolder_ioctl::btrfs;
 
+/// linux/magic.h: ext4, and what it has grown out of.
+const EXT4: u64 = 0xef53;
 /// linux/magic.h.
 const XFS: u64 = 0x5846_5342;
 
@@ -32,6 +34,10 @@ impl Filesystem {
         self.0 == btrfs::SUPER_MAGIC
     }
 
+    pub(super) fn is_ext4(self) -> bool {
+        self.0 == EXT4
+    }
+
     pub(super) fn is_xfs(self) -> bool {
         self.0 == XFS
     }
@@ -41,7 +47,7 @@ impl Filesystem {
 impl fmt::Display for Filesystem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            0xef53 => "ext4",
+            EXT4 => "ext4",
             XFS => "xfs",
             btrfs::SUPER_MAGIC => "btrfs",
             0x0102_1994 => "tmpfs",

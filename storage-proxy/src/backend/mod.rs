@@ -19,6 +19,7 @@
 mod btrfs;
 mod filesystem;
 mod plain;
+mod projects;
 
 use std::{
     ffi::CStr,
@@ -29,7 +30,7 @@ use std::{
 use rustix::io::Errno;
 use thiserror::Error;
 
-use self::btrfs::Btrfs;
+use self::{btrfs::Btrfs, projects::Projects};
 pub use self::{filesystem::Filesystem, plain::Plain};
 use crate::tree::{self, CloneTarget, Control, TreeError, Usage, Workers};
 
@@ -165,6 +166,20 @@ pub trait Backend: fmt::Debug + Send + Sync {
         Err(QuotaError::NotSupported)
     }
 
+    /// Makes a new file, which is outside of `tree` and on its way into it, count for it already. What is refused here is
+    /// only quicker than it would be otherwise.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    fn adopt(&self, _tree: BorrowedFd<'_>, _file: BorrowedFd<'_>) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    /// Whether somebody who meets a quota is refused as if the filesystem were full (`ENOSPC`), and not by `EDQUOT`.
+    fn quota_looks_full(&self) -> bool {
+        false
+    }
+
     /// Tells the size of a tree without walking it.
     ///
     /// # Errors
@@ -178,15 +193,40 @@ pub trait Backend: fmt::Debug + Send + Sync {
 /// nothing is tried on a volume that is mounted read-only.
 #[must_use]
 pub fn probe(staging: BorrowedFd<'_>, read_only: bool) -> Box<dyn Backend> {
+    match choose(staging, read_only) {
+        Chosen::Plain(plain) if !read_only => match Projects::probe(staging, plain) {
+            Some(projects) => Box::new(projects),
+            None => Box::new(plain),
+        },
+        Chosen::Plain(plain) => Box::new(plain),
+        Chosen::Btrfs(btrfs) => Box::new(btrfs),
+    }
+}
+
+/// As [`probe`], for trees that are on no volume: their sizes are nobody's to limit.
+#[must_use]
+pub fn probe_without_quotas(staging: BorrowedFd<'_>, read_only: bool) -> Box<dyn Backend> {
+    match choose(staging, read_only) {
+        Chosen::Plain(plain) => Box::new(plain),
+        Chosen::Btrfs(btrfs) => Box::new(btrfs),
+    }
+}
+
+enum Chosen {
+    Plain(Plain),
+    Btrfs(Btrfs),
+}
+
+fn choose(staging: BorrowedFd<'_>, read_only: bool) -> Chosen {
     let filesystem = Filesystem::of(staging).unwrap_or_default();
     if read_only {
-        return Box::new(Plain::without_trying(filesystem));
+        return Chosen::Plain(Plain::without_trying(filesystem));
     }
     let plain = Plain::probe(staging, filesystem);
     if filesystem.is_btrfs()
         && let Some(btrfs) = Btrfs::probe(staging, plain)
     {
-        return Box::new(btrfs);
+        return Chosen::Btrfs(btrfs);
     }
-    Box::new(plain)
+    Chosen::Plain(plain)
 }

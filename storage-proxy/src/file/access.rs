@@ -1,6 +1,6 @@
 //! Who may come into a tree, and coming in.
 
-use std::{os::fd::AsFd as _, sync::Arc};
+use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
@@ -188,9 +188,7 @@ impl Files {
             match work(&visit) {
                 Ok(done) => Ok((done, guard)),
                 Err(_) if guard.is_cut() => Err(cut_off(grant.vfolder)),
-                Err(refusal) => {
-                    Err(accounts.explain(&volume, tree.as_fd(), grant.vfolder, refusal))
-                }
+                Err(refusal) => Err(accounts.explain(&volume, grant.vfolder, refusal)),
             }
         });
         done.await.map_err(by_tasks)?

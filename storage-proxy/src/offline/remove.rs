@@ -22,7 +22,7 @@ use super::{
     report::Done,
 };
 use crate::{
-    backend::probe,
+    backend::probe_without_quotas,
     faults::at,
     tree::{
         Control,
@@ -140,7 +140,7 @@ fn destroy(
 ) -> Result<(), OfflineError> {
     let sync = !args.sync.no_sync;
     // Only asked what it is like: nothing may be tried in somebody's directory.
-    let default = probe(place.parent.as_fd(), true)
+    let default = probe_without_quotas(place.parent.as_fd(), true)
         .capabilities()
         .remove_workers;
     let workers = args.threads.workers(default);

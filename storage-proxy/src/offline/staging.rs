@@ -17,7 +17,7 @@ use super::{
     place::Place,
 };
 use crate::{
-    backend::{Backend, probe},
+    backend::{Backend, probe_without_quotas},
     faults::at,
     tree::{CloneTarget, Control, Fault, Meta, Ongoing, TreeError, open::open_directory, sync},
     volume::rename_to_free,
@@ -93,7 +93,7 @@ impl<'a> Staging<'a> {
 
     /// What the filesystem that the copy goes to can do better than others.
     pub fn probe(&self) -> Box<dyn Backend> {
-        probe(self.directory.as_fd(), false)
+        probe_without_quotas(self.directory.as_fd(), false)
     }
 
     /// Where the copy goes.

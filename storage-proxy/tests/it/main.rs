@@ -36,6 +36,7 @@ mod mounted;
 mod offline;
 mod oracle;
 mod owner;
+mod projects;
 mod proxy;
 mod public;
 mod quota;

@@ -159,9 +159,25 @@ impl Rig {
         self.root().join(tree_path(vfolder))
     }
 
+    /// An empty tree, made without any task; with a project quota where the volume's trees have one.
+    pub fn make_tree(&self, vfolder: Uuid) -> PathBuf {
+        let (root, volume) = (self.tree(vfolder), self.volume.get().unwrap());
+        if volume.backend().name() != "projects" || root.exists() {
+            fs::create_dir_all(&root).unwrap();
+            return root;
+        }
+        let parent = root.parent().unwrap();
+        fs::create_dir_all(parent).unwrap();
+        let made = volume
+            .backend()
+            .create(directory(parent).as_fd(), &c(vfolder.to_string()));
+        rustix::fs::fchmod(made.unwrap(), Mode::from_raw_mode(0o755)).unwrap();
+        root
+    }
+
     /// A tree with a few hundred entries, made without any task.
     pub fn fill(&self, vfolder: Uuid) -> PathBuf {
-        let root = self.tree(vfolder);
+        let root = self.make_tree(vfolder);
         for directory in 0..20 {
             let directory = root.join(format!("d{directory}/sub"));
             fs::create_dir_all(&directory).unwrap();

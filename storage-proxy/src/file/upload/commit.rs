@@ -159,12 +159,13 @@ impl Files {
             let tree = volume.tree(live.vfolder).map_err(by_volume)?;
             let tree = tree.ok_or_else(|| refuse::no_tree(live.vfolder))?;
             own.check_cut()?;
-            work(&Ground {
+            let ground = Ground {
                 volume: &volume,
                 tree: &tree,
                 accounts: &accounts,
                 files: &files,
-            })
+            };
+            work(&ground).map_err(|refusal| accounts.explain(&volume, live.vfolder, refusal))
         });
         done.await.map_err(by_tasks)?
     }

@@ -1,6 +1,6 @@
 //! Begins uploads, and tells of them.
 
-use std::sync::Arc;
+use std::{os::fd::AsFd as _, sync::Arc};
 
 use rustix::{
     fs::{AtFlags, statat},
@@ -209,9 +209,15 @@ fn make(visit: &Visit<'_>, live: &Arc<Live>) -> Result<(), Refusal> {
     let record = live.lock().record.clone();
     folder
         .data(true)
-        .and_then(|_| match passing {
-            true => Ok(()),
-            false => record.write(&folder),
+        .and_then(|data| {
+            let backend = visit.volume.backend();
+            if let Err(error) = backend.adopt(visit.tree.as_fd(), data.as_fd()) {
+                tracing::debug!(%error, upload = %live.id, "no rename leads from here into the tree");
+            }
+            match passing {
+                true => Ok(()),
+                false => record.write(&folder),
+            }
         })
         .map_err(|errno| failed(live, "write", errno))
 }

@@ -214,16 +214,23 @@ impl UploadWriter {
             return Ok(());
         }
         let (mut digest, whole) = (self.digest.take(), self.whole);
-        let writing = self.files.tasks().serve(&self.live().volume, move |_| {
+        let (tasks, name) = (self.files.tasks(), &self.live().volume);
+        let accounts = tasks
+            .accounts(name)
+            .map_err(|refused| refuse::by_tasks(&refused))?;
+        let writing = tasks.serve(name, move |volume| {
             if session.guard.is_cut() {
                 return Err(cut_off(session.turn.live.vfolder));
             }
             let Turn { live, number } = &session.turn;
-            if whole {
-                live.write_uncounted(&session.store, *number, at, &data)?;
-            } else {
-                live.write(&session.store, *number, at, &data)?;
-            }
+            let written = match whole {
+                true => live.write_uncounted(&session.store, *number, at, &data),
+                false => live.write(&session.store, *number, at, &data),
+            };
+            written.map_err(|refusal| match volume.get() {
+                Ok(volume) => accounts.explain(&volume, live.vfolder, refusal),
+                Err(_) => refusal,
+            })?;
             if let Some(digest) = &mut digest {
                 data.iter().for_each(|piece| digest.update(piece));
             }

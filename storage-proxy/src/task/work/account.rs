@@ -8,6 +8,7 @@ use super::{Interrupted, Job};
 use crate::{
     account::{Amount, Exceeded, Reservation, of_tree},
     backend::QuotaError,
+    task::{Failure, FailureKind},
     tree::open::open_directory,
     volume::Staging,
 };
@@ -82,6 +83,17 @@ impl Job<'_> {
             .and_then(|tree| backend.set_quota(tree.as_fd(), limits));
         if let Err(error) = limited {
             tracing::warn!(%vfolder, %error, "the filesystem does not limit what sessions write into a clone");
+        }
+    }
+
+    /// What a task in the tree of `vfolder` took for a full disk may have been its limit.
+    pub(super) fn explain_full(&self, vfolder: Uuid, why: Interrupted) -> Interrupted {
+        match why {
+            Interrupted::Failed(failure) if failure.kind == FailureKind::VolumeFull => {
+                let met = self.ledger.accounts.met_on_disk(self.volume, vfolder, true);
+                Interrupted::Failed(met.map_or(failure, Failure::from))
+            }
+            why => why,
         }
     }
 

@@ -90,6 +90,7 @@ impl Job<'_> {
             Work::Recount { vfolder } => self.recount(*vfolder).map(Step::Done),
             Work::Extract(extraction) => self
                 .work_inside(|inside| self.extract(extraction, inside))
+                .map_err(|why| self.explain_full(extraction.vfolder, why))
                 .map(Step::Done),
             Work::Remove(removal) => self
                 .work_inside(|inside| self.remove(removal, inside))

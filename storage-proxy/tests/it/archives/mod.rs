@@ -42,7 +42,7 @@ pub fn path(path: impl AsRef<[u8]>) -> RelativePath {
 impl Scene {
     pub fn new() -> Self {
         let (rig, vfolder) = (Rig::new(), Uuid::now_v7());
-        fs::create_dir_all(rig.tree(vfolder)).unwrap();
+        rig.make_tree(vfolder);
         Self { rig, vfolder }
     }
 

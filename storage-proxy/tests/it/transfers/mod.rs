@@ -7,3 +7,5 @@ mod limits;
 mod reading;
 mod uploading;
 mod whole;
+
+pub use kit::{Client, blake3_check, content, pieces, target};
