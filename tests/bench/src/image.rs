@@ -37,6 +37,14 @@ impl Filesystem {
         }
     }
 
+    /// Bytes that a file takes besides its data, for as long as it takes most.
+    const fn inode(self) -> u64 {
+        match self {
+            Self::Ext4 | Self::Btrfs => INODE,
+            Self::Xfs => INODE + XFS_SET_ASIDE,
+        }
+    }
+
     /// Makes it on `image`, with room for so many files.
     fn make(self, image: &Path, inodes: u64) -> Command {
         let mut command = Command::new(format!("mkfs.{}", self.name()));
@@ -65,6 +73,10 @@ pub struct Room {
 const LEAST: u64 = 768 << 20;
 /// An inode with its names, on the filesystem that needs most for one.
 const INODE: u64 = 2048;
+/// What XFS sets aside for the extents of each file that is written and not on disk yet. Where that is not there, creating
+/// the next file waits until all others are on disk: that would measure a full volume. It is of an image with holes, and
+/// costs no memory.
+const XFS_SET_ASIDE: u64 = 32 << 10;
 /// How long it may take until what was mounted is no longer in use.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -89,7 +101,7 @@ impl Image {
             .map_err(failed)?;
         let (image, path) = (folder.path().join("image"), folder.path().join("mounted"));
         fs::create_dir(&path).map_err(failed)?;
-        let size = LEAST + room.bytes + room.inodes * INODE;
+        let size = LEAST + room.bytes + room.inodes * filesystem.inode();
         let file = File::create(&image).map_err(failed)?;
         file.set_len(size).map_err(failed)?;
         run(&mut filesystem.make(&image, room.inodes + 1024))?;

@@ -160,8 +160,9 @@ impl ContentCopier {
             }
             at = reached;
         }
-        if at < end || sparse {
-            // What remains is a hole.
+        if at < end {
+            // What remains is a hole. Not done otherwise: on ext4 it costs as much as the mode and the times together, also
+            // where the size is so already.
             ftruncate(target, end).map_err(system("ftruncate"))?;
         }
         Ok(())

@@ -119,8 +119,10 @@ struct Clone<'a> {
 #[derive(Debug)]
 struct Target {
     place: Arc<Place>,
+    /// Whose it is until it is left, user and group: nobody but us can have changed it.
+    owner: (u32, u32),
     /// See [`Destination`].
-    owner: Option<(u32, u32)>,
+    files_owner: Option<(u32, u32)>,
     /// An earlier life has made it.
     resumed: bool,
 }
@@ -129,7 +131,7 @@ impl Target {
     fn destination<'a>(&self, open: &'a OwnedFd) -> Destination<'a> {
         Destination {
             directory: open.as_fd(),
-            owner: self.owner,
+            owner: self.files_owner,
         }
     }
 }
@@ -154,13 +156,15 @@ impl Clone<'_> {
                 .make(target.parent, target.name)?
                 .ok_or(Fault::Exists)?,
         };
-        let owner = self.owner_in(&describe(&made)?);
+        let owner = describe(&made)?;
+        let owner = (owner.uid, owner.gid);
         Ok(Entered {
             directory: source,
             meta,
             data: Target {
                 place: Place::root(made).map_err(system("fstat"))?,
                 owner,
+                files_owner: self.owner_in(owner),
                 resumed,
             },
         })
@@ -190,9 +194,8 @@ impl Clone<'_> {
 
     /// Whose the files will be that we make in a directory of the copy. They are ours, and their group is ours or the
     /// directory's (mount(8), bsdgroups): so it is known where the directory was made ours in both.
-    fn owner_in(&self, directory: &Meta) -> Option<(u32, u32)> {
-        let owner = (directory.uid, directory.gid);
-        (owner == self.us).then_some(owner)
+    fn owner_in(&self, directory: (u32, u32)) -> Option<(u32, u32)> {
+        (directory == self.us).then_some(directory)
     }
 
     fn done(&self, copied: Copied) -> Found {
@@ -256,7 +259,8 @@ impl Visitor for Clone<'_> {
             meta,
             data: Target {
                 place: parent.data.place.child(name, made_meta.id, made),
-                owner: self.owner_in(&made_meta),
+                owner: (made_meta.uid, made_meta.gid),
+                files_owner: self.owner_in((made_meta.uid, made_meta.gid)),
                 resumed,
             },
         }))
@@ -311,7 +315,7 @@ impl Visitor for Clone<'_> {
         }
         copier
             .attributes
-            .copy_open(source, target.as_fd(), &dir.meta, None)?;
+            .copy_open(source, target.as_fd(), &dir.meta, Some(dir.data.owner))?;
         if dir.data.resumed {
             self.kept_entries.fetch_add(1, Relaxed);
         }
