@@ -1,15 +1,21 @@
 //! Disks that fail: what could not be made durable is told, and has to come again.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use rustix::fs::syncfs;
 use tempfile::TempDir;
-use vfolder_proto::v1::{FileCheck, write_file_request::To};
+use tokio::time::timeout;
+use vfolder_proto::v1::{CommitUploadRequest, FileCheck, write_file_request::To};
 
 use super::kit::{Client, blake3_check, content, pieces, target};
 use crate::{
     mounted::Mounted,
     proxy::{Proxy, refused, set_up, set_up_in},
+    support::eventually,
 };
 
 const MIB: usize = 1 << 20;
@@ -187,4 +193,42 @@ async fn of_a_volume_that_was_gone_for_a_while_only_what_was_synced_counts() {
     let proxy = Proxy::start_in(proxy.kill()).await;
     let client = Client::new(&proxy, vfolder);
     assert_eq!(client.upload(&id).await.unwrap().offset as usize, MUCH);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_writes_while_the_sync_of_a_commit_lasts_that_was_cancelled() {
+    let armed = Proxy::start_armed(set_up(), "upload.synced=pause").await;
+    let proxy = armed.unwrap();
+    let client = Client::new(&proxy, proxy.create().await);
+    let id = client.create(target("f"), None).await.unwrap().id;
+    client.send(&id, None, pieces(b"some", 4)).await.unwrap();
+    let begun = Instant::now();
+    let (mut files, commit) = (
+        proxy.files(),
+        client.granted(CommitUploadRequest {
+            vfolder_id: client.vfolder.to_string(),
+            upload_id: id.clone(),
+            check: None,
+        }),
+    );
+    let committing = tokio::spawn(async move { files.commit_upload(commit).await });
+    let write = async || client.send(&id, Some(4), pieces(b"more", 4)).await;
+    let log = proxy.dir.path().join("log");
+    eventually("its sync has begun", || {
+        let log = fs::read_to_string(&log).unwrap();
+        log.lines()
+            .any(|line| line.contains("fault") && line.contains("passage=1"))
+    })
+    .await;
+    committing.abort();
+    let free = async {
+        while let Err(status) = write().await {
+            assert_eq!(refused::<()>(Err(status)).1, "UPLOAD_BUSY");
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), free).await.unwrap();
+    // What it cuts off at the end of the file would be what was written since.
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    assert!(!client.path("f").exists());
 }
