@@ -86,12 +86,15 @@ pub const POINTS: &[&str] = &[
     "open.locked",
     "open.held",
     "open.opened",
-    // Uploads: after bytes are written, after they are noted; after they are synced, before that is noted.
+    // Uploads: after the files of one are made, before it is noted what it is; before its size is noted, where that was not
+    // known before; after bytes are written, after they are noted; after they are synced, before that is noted.
+    "upload.made",
+    "upload.announce",
     "upload.written",
     "upload.noted",
     "upload.synced",
-    // A commit: after it is noted how the file lands; after a copy has a name of its own; after the file is in the tree;
-    // after that is remembered.
+    // A commit: after it is noted how the file lands; after a copy has a name of its own; after the file is in the tree,
+    // before that is durable; after it is remembered.
     "upload.landing",
     "upload.hidden",
     "upload.landed",

@@ -26,6 +26,12 @@ impl From<Refusal> for Refused {
 }
 
 impl Refused {
+    /// Why.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.refusal.reason()
+    }
+
     /// With another status than its reason has.
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Self {

@@ -26,9 +26,9 @@ use crate::{
     tasks::outcome,
 };
 
-const OWNER: &str = "user:alice";
+pub const OWNER: &str = "user:alice";
 
-fn quota(revision: i64, bytes: u64, files: u64, all: u64) -> Quota {
+pub fn quota(revision: i64, bytes: u64, files: u64, all: u64) -> Quota {
     Quota {
         owner: OWNER.into(),
         revision,
@@ -43,7 +43,7 @@ fn quota(revision: i64, bytes: u64, files: u64, all: u64) -> Quota {
 }
 
 /// What is in a tree, found without any of the code that is tested.
-fn found(tree: &Path) -> Amount {
+pub fn found(tree: &Path) -> Amount {
     fn walk(directory: &Path, seen: &mut Vec<u64>, sum: &mut Amount) {
         for entry in fs::read_dir(directory).unwrap() {
             let entry = entry.unwrap();
@@ -320,7 +320,7 @@ async fn a_limit_below_what_is_there_takes_nothing_away_and_lets_nothing_in() {
 }
 
 /// A request with a grant that brings `quota` along.
-fn granted<T>(proxy: &Proxy, vfolder: Uuid, quota: &Quota, message: T) -> Request<T> {
+pub fn granted<T>(proxy: &Proxy, vfolder: Uuid, quota: &Quota, message: T) -> Request<T> {
     let grant = Grant {
         vfolder,
         volume: "v".into(),

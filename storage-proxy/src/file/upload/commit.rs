@@ -5,10 +5,6 @@
 
 use std::sync::Arc;
 
-use rustix::{
-    fs::{fstat, fsync, ftruncate},
-    io::Errno,
-};
 use uuid::Uuid;
 use vfolder_common::{error::Refusal, token::Grant};
 
@@ -17,7 +13,8 @@ use super::{
     digest::Digest,
     land::{Landed, named_entry},
     live::{Live, Phase, State, Store},
-    refused::{self, busy, failed},
+    refused::{self, busy},
+    settle::settle,
 };
 use crate::{
     account::Accounts,
@@ -32,7 +29,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Commit {
     // Dropped in this order.
-    pub ending: Ending,
+    pub ending: Arc<Ending>,
     pub store: Arc<Store>,
     pub guard: Guard,
     pub size: u64,
@@ -40,7 +37,7 @@ pub struct Commit {
     pub control: Arc<Control>,
 }
 
-/// The right to end an upload. Dropped, it goes on.
+/// The right to end an upload. Dropped, it goes on: also by threads that nobody waits for any more.
 #[derive(Debug)]
 pub struct Ending(pub Arc<Live>);
 
@@ -90,13 +87,13 @@ impl Files {
             grant.clone(),
             Stay::Writing,
             Arc::clone(&control),
-            move |visit| begin(find(visit)?, visit.volume, size),
+            move |visit| begin(find(visit)?, visit, size),
         );
         match coming.await? {
             (Begun::Before(entry), _guard) => Ok(entry),
             (Begun::Now(ending, store, size), guard) => {
                 let commit = Arc::new(Commit {
-                    ending,
+                    ending: Arc::new(ending),
                     store,
                     guard,
                     size,
@@ -125,10 +122,9 @@ impl Files {
         if let Some(digest) = digest {
             digest.compare(live, check)?;
         }
-        let (own, bytes, size) = (Arc::clone(live), Arc::clone(store), commit.size);
-        let syncing = self.apart(&live.volume, move || {
-            sync(&bytes, size).map_err(|errno| failed(&own, "fsync", errno))
-        });
+        // Without the guard: nobody has to wait for the disk who takes the tree away.
+        let (ending, bytes, size) = (Arc::clone(&commit.ending), Arc::clone(store), commit.size);
+        let syncing = self.apart(&live.volume, move || ending.0.sync_all(&bytes, size));
         commit.unless_cut(syncing).await??;
         let own = Arc::clone(commit);
         let landed = self
@@ -202,7 +198,14 @@ impl Commit {
     }
 }
 
-fn begin(live: Arc<Live>, volume: &OpenVolume, wanted: Option<u64>) -> Result<Begun, Refusal> {
+fn begin(live: Arc<Live>, visit: &Visit<'_>, wanted: Option<u64>) -> Result<Begun, Refusal> {
+    let landed = match &live.lock().phase {
+        Phase::Landed(file) => Some(*file),
+        _ => None,
+    };
+    if let Some(file) = landed {
+        return settle(visit, &live, file).map(Begun::Before);
+    }
     let size = {
         let mut state = live.lock();
         if let Phase::Committed(committed) = &state.phase {
@@ -217,7 +220,7 @@ fn begin(live: Arc<Live>, volume: &OpenVolume, wanted: Option<u64>) -> Result<Be
         size
     };
     let ending = Ending(live);
-    let store = ending.0.store(volume)?;
+    let store = ending.0.store(visit.volume)?;
     Ok(Begun::Now(ending, store, size))
 }
 
@@ -225,7 +228,7 @@ impl State {
     /// The size, if all of it has arrived.
     fn complete(&self, id: Uuid, wanted: Option<u64>) -> Result<u64, Refusal> {
         let arrived = self.arrived.end();
-        let size = self.record.size.or(wanted).unwrap_or(arrived);
+        let size = self.size().or(wanted).unwrap_or(arrived);
         if self.arrived.prefix() < size {
             let text = format!(
                 "of {size} bytes {} have arrived, {} of them in one piece from the beginning; send the rest",
@@ -245,17 +248,4 @@ impl State {
             }
         }
     }
-}
-
-/// Makes the bytes durable, and cuts off what a write may have left that was never told of.
-fn sync(store: &Store, size: u64) -> Result<(), Errno> {
-    let there = u64::try_from(fstat(&store.data)?.st_size).unwrap_or(0);
-    if there < size {
-        // It has arrived, and yet is not there.
-        return Err(Errno::IO);
-    }
-    if there > size {
-        ftruncate(&store.data, size)?;
-    }
-    fsync(&store.data)
 }

@@ -19,7 +19,8 @@ use vfolder_common::error::Refusal;
 
 use super::{
     commit::{Commit, Ground},
-    land::{Spot, dress, hidden_name, rename_in},
+    hidden::{clear_hidden, hidden_name, may_be_left},
+    land::{Spot, dress, rename_in},
 };
 use crate::{
     faults::pass,
@@ -55,7 +56,8 @@ impl Files {
         let synced = commit.unless_cut(syncing).await;
         let own = Arc::clone(commit);
         if let Err(refusal) | Ok(Err(refusal)) = synced {
-            own.discard(&copy);
+            let discarding = move || own.discard(&copy);
+            self.apart(&commit.ending.0.volume, discarding).await?;
             return Err(refusal);
         }
         self.in_tree_of(commit, move |ground| {
@@ -74,8 +76,9 @@ impl Commit {
         let record = self.ending.0.lock().record.clone();
         let spot = self.spot(ground, &record)?;
         let hidden = hidden_name(self.ending.0.id);
-        // Left by an attempt before.
-        let _ = unlinkat(&spot.parent, &hidden, AtFlags::empty());
+        if may_be_left(&record) {
+            clear_hidden(ground.tree, ground.accounts, &self.ending.0, &record);
+        }
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let mode = Mode::RUSR | Mode::WUSR;
         let nameless = openat(&spot.parent, c".", flags | OFlags::TMPFILE, mode);
@@ -84,7 +87,7 @@ impl Commit {
                 let meta = dress(&self.store.data, &spot.container, &record)
                     .map_err(|fault| self.refused(fault))?;
                 // Before there is something to clear away.
-                self.note_landing(&meta, &spot, true)?;
+                self.note_landing(&meta, true)?;
                 let made = openat(
                     &spot.parent,
                     &hidden,
@@ -168,7 +171,7 @@ impl Commit {
         let hidden = hidden_name(live.id);
         let spot = &copy.spot;
         if replace || copy.named || !passing {
-            self.note_landing(&copy.meta, spot, true)?;
+            self.note_landing(&copy.meta, true)?;
         }
         self.check_cut()?;
         let replaced = if !replace && !copy.named {
@@ -189,13 +192,20 @@ impl Commit {
                 .and_then(|()| rename_in(&spot.parent, &hidden, spot, replace))
         };
         let replaced = replaced.map_err(|fault| self.refused(fault))?;
-        self.landed(ground, spot, &copy.file, replaced)
+        self.landed(ground, spot, (&copy.file, copy.meta), replaced)
     }
 
-    /// Leaves nothing of a copy that is of no use.
+    /// Leaves nothing of a copy that is of no use, unless the tree is somebody else's by now.
     fn discard(&self, copy: &Copy) {
-        let hidden = hidden_name(self.ending.0.id);
-        let _ = unlinkat(&copy.spot.parent, &hidden, AtFlags::empty());
+        let live = &self.ending.0;
+        if self.guard.is_cut() || !may_be_left(&live.lock().record) {
+            return;
+        }
+        let hidden = hidden_name(live.id);
+        if let Ok(()) | Err(Errno::NOENT) = unlinkat(&copy.spot.parent, &hidden, AtFlags::empty()) {
+            // Not noted, it is looked for once more.
+            let _ = live.change_record(&self.store.folder, |record| record.landing = None);
+        }
     }
 }
 

@@ -16,11 +16,12 @@ use super::{
 };
 use crate::{
     account::Amount,
+    faults::at,
     file::{Files, Visit, in_scope},
     refuse,
     task::Stay,
     tree::{Fault, FileKind, Meta},
-    volume::{RangeSet, UploadRecord},
+    volume::{OpenVolume, RangeSet, UploadRecord},
 };
 
 impl Files {
@@ -34,17 +35,19 @@ impl Files {
         grant: &Grant,
         new: NewUpload,
     ) -> Result<UploadState, Refusal> {
-        let live = self.begin_upload(grant, new, false).await?;
+        let live = self.begin_upload(grant, new, false, |live| live).await?;
         Ok(self.state_of(&live))
     }
 
-    /// One that `passing` says is of this request alone, which has to end it.
-    pub(super) async fn begin_upload(
+    /// One that `passing` says is of this request alone, which has to end it: `hold` takes it before anything is made, so
+    /// that it is ended also if nobody waits for it any more.
+    pub(super) async fn begin_upload<T: Send + 'static>(
         &self,
         grant: &Grant,
         new: NewUpload,
         passing: bool,
-    ) -> Result<Arc<Live>, Refusal> {
+        hold: impl FnOnce(Arc<Live>) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
         in_scope(grant, &new.path)?;
         if new.path.is_root() {
             return Err(Refusal::field("path", "must name a file"));
@@ -57,27 +60,23 @@ impl Files {
                 .accounts
                 .reserve(vfolder, Amount { bytes, files: 1 })?;
             let state = State {
-                arrived: RangeSet::default(),
-                phase: Phase::Open,
-                writers: Vec::new(),
-                unsynced: 0,
-                last_written: now(),
                 reservation: Some(reservation),
-                reserved: bytes,
                 held: passing,
-                record: record(new, passing),
+                ..State::open(record(new, passing), RangeSet::default(), now())
             };
             let volume = visit.volume;
             let of = (volume.description().name.clone(), volume.opening());
             let live = Live::new(of, vfolder, Uuid::now_v7(), state);
             files.uploads().add(volume, visit.accounts, &live)?;
+            files.clear_left(visit, vfolder);
+            let held = hold(Arc::clone(&live));
             make(visit, &live).inspect_err(|_| {
                 live.lock().phase = Phase::Gone;
                 files.uploads().drop_gone(&live);
                 // Else it is swept as one without a record.
                 let _ = volume.remove_upload(vfolder, live.id);
             })?;
-            Ok(live)
+            Ok(held)
         })
         .await
     }
@@ -109,11 +108,7 @@ impl Files {
         let (files, scope) = (self.clone(), grant.clone());
         self.in_tree(grant.clone(), Stay::Writing, Arc::default(), move |visit| {
             let live = files.find_upload(visit, &scope, id)?;
-            if live.lock().set_size(id, size)? {
-                let store = live.store(visit.volume)?;
-                live.change_record(&store.folder, |record| record.size = Some(size))
-                    .map_err(|errno| failed(&live, "write", errno))?;
-            }
+            live.announce(visit.volume, size)?;
             Ok(files.state_of(&live))
         })
         .await
@@ -140,9 +135,27 @@ impl Files {
     }
 }
 
+impl Live {
+    /// Notes the size, on disk and then here.
+    fn announce(&self, volume: &OpenVolume, size: u64) -> Result<(), Refusal> {
+        let noting = self.noting();
+        if !self.lock().announce(self.id, size)? {
+            return Ok(());
+        }
+        let noted = self.store(volume).and_then(|store| {
+            let change = |record: &mut UploadRecord| record.size = Some(size);
+            at("upload.announce")
+                .and_then(|()| self.change_noted(&store.folder, &noting, change))
+                .map_err(|errno| failed(self, "write", errno))
+        });
+        self.lock().announcing = None;
+        noted
+    }
+}
+
 impl State {
-    /// Answers whether it has to be noted.
-    fn set_size(&mut self, id: Uuid, size: u64) -> Result<bool, Refusal> {
+    /// Nobody writes beyond it from now on. Answers whether it has to be noted.
+    fn announce(&mut self, id: Uuid, size: u64) -> Result<bool, Refusal> {
         self.check_open(id)?;
         match self.record.size {
             Some(known) if known == size => return Ok(false),
@@ -162,8 +175,7 @@ impl State {
             reservation.grow(Amount { bytes, files: 0 })?;
         }
         self.reserved = self.reserved.max(size);
-        // Nobody writes beyond it from now on.
-        self.record.size = Some(size);
+        self.announcing = Some(size);
         Ok(true)
     }
 }
@@ -214,10 +226,11 @@ fn make(visit: &Visit<'_>, live: &Arc<Live>) -> Result<(), Refusal> {
             if let Err(error) = backend.adopt(visit.tree.as_fd(), data.as_fd()) {
                 tracing::debug!(%error, upload = %live.id, "no rename leads from here into the tree");
             }
-            match passing {
-                true => Ok(()),
-                false => record.write(&folder),
-            }
+            at("upload.made")
+        })
+        .and_then(|()| match passing {
+            true => Ok(()),
+            false => record.write(&folder),
         })
         .map_err(|errno| failed(live, "write", errno))
 }

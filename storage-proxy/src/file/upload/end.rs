@@ -9,7 +9,7 @@ use vfolder_common::{
 };
 
 use super::{
-    land::clear_hidden,
+    hidden::may_be_left,
     live::{Live, Phase},
     refused::{self, busy},
 };
@@ -31,26 +31,40 @@ impl Files {
                 let mut state = live.lock();
                 match &state.phase {
                     Phase::Open => state.phase = Phase::Gone,
+                    Phase::Landed(_) => return Err(refused::landed(id)),
                     Phase::Ending => return Err(busy(id, "the upload is being committed")),
                     Phase::Committed(_) => return Err(refused::committed(id)),
                     Phase::Gone => return Ok(()),
                 }
             }
-            files.remove_gone(visit.volume, &live)
+            files.remove_gone(visit.volume, &live)?;
+            files.clear_left(visit, live.vfolder);
+            Ok(())
         })
         .await
     }
 
-    /// Destroys one that is gone for everybody.
-    pub(super) fn remove_gone(&self, volume: &OpenVolume, live: &Live) -> Result<(), Refusal> {
-        let record = {
+    /// Destroys one that is gone for everybody; of one that may have left something in its tree, all but the record of that.
+    pub(super) fn remove_gone(&self, volume: &OpenVolume, live: &Arc<Live>) -> Result<(), Refusal> {
+        let by_volume = |error| refuse::by_volume(&error);
+        let left = {
             let mut state = live.lock();
             state.reservation = None;
-            state.record.clone()
+            state.place = None;
+            may_be_left(&state.record)
         };
-        clear_hidden(volume, live.vfolder, live.id, &record);
-        let removed = volume.remove_upload(live.vfolder, live.id);
-        removed.map_err(|error| refuse::by_volume(&error))?;
+        if left && volume.tree(live.vfolder).map_err(by_volume)?.is_some() {
+            self.uploads().leave(live);
+            return match volume.upload(live.vfolder, live.id).map_err(by_volume)? {
+                Some(folder) => folder
+                    .remove_data()
+                    .map_err(|errno| refuse::by_errno("data", errno)),
+                None => Ok(()),
+            };
+        }
+        volume
+            .remove_upload(live.vfolder, live.id)
+            .map_err(by_volume)?;
         self.uploads().drop_gone(live);
         Ok(())
     }

@@ -11,29 +11,31 @@ use rustix::{
         linkat, renameat, renameat_with, statat, unlinkat,
     },
     io::Errno,
+    process::{getegid, geteuid},
 };
-use uuid::Uuid;
 use vfolder_common::error::Refusal;
 
 use super::{
     commit::{Commit, Ground},
-    live::{Phase, now},
-    recover::finish,
+    live::Phase,
     refused::failed,
+    settle::remember,
 };
 use crate::{
     account::{Amount, Change},
     faults::{at, pass},
     refuse,
     tree::{
-        Entry, Fault, FileKind, Meta, RelativePath,
+        Control, Entry, Fault, FileKind, Meta, RelativePath,
         error::{named, system},
     },
-    volume::{Committed, LandedFile, Landing, OpenVolume, UploadFolder, UploadRecord},
+    volume::{LandedFile, Landing, UploadFolder, UploadRecord},
 };
 
 /// Of directories that are made on the way.
 const PARENT_MODE: u32 = 0o755;
+const SETUID: u32 = 0o4000;
+const SETGID: u32 = 0o2000;
 /// How often somebody else may come in between two looks at a place.
 const ATTEMPTS: usize = 16;
 
@@ -53,8 +55,6 @@ pub struct Spot {
     pub name: CString,
     /// The directory's attributes.
     pub container: Meta,
-    /// Directories that were made on the way.
-    pub made: u64,
 }
 
 impl Commit {
@@ -69,34 +69,27 @@ impl Commit {
             return Ok(Landed::NeedsCopy);
         }
         let meta = dress(data, &spot.container, &record).map_err(|fault| self.refused(fault))?;
-        fsync(data).map_err(|errno| self.failed("fsync", errno))?;
-        self.note_landing(&meta, &spot, false)?;
+        self.ending.0.sync_attributes(&self.store)?;
+        self.note_landing(&meta, false)?;
         self.check_cut()?;
         match rename_in(folder, UploadFolder::data_name(), &spot, record.replace) {
-            Ok(replaced) => self.landed(ground, &spot, data, replaced).map(Landed::Done),
+            Ok(replaced) => {
+                let landed = self.landed(ground, &spot, (data, meta), replaced);
+                landed.map(Landed::Done)
+            }
             Err(Fault::System(_, Errno::XDEV)) => Ok(Landed::NeedsCopy),
             Err(fault) => Err(self.refused(fault)),
         }
     }
 
-    /// Finds the place; makes the directories above it, if that was asked for.
+    /// Finds the place; makes the directories above it, if that was asked for. They stay whatever becomes of the file.
     pub fn spot(&self, ground: &Ground<'_>, record: &UploadRecord) -> Result<Spot, Refusal> {
         let path = self.ending.0.path();
         let refused = |fault| refuse::by_fault(fault, &path.to_string());
         let (above, name) = path.split_last().ok_or_else(|| refused(Fault::Exists))?;
         let in_way = |fault| refuse::by_fault(fault, &above.to_string());
-        let mut made = 0;
         if record.parents {
-            made = ground.tree.missing(&above).map_err(in_way)?;
-            if made > 0 {
-                if let Some(reservation) = &mut self.ending.0.lock().reservation {
-                    let files = made;
-                    reservation.grow(Amount { bytes: 0, files })?;
-                }
-                self.check_cut()?;
-                let done = ground.tree.create_directory(&above, true, PARENT_MODE);
-                done.map_err(in_way)?;
-            }
+            self.make_above(ground, &above)?;
         }
         let parent = ground.tree.directory(&above).map_err(in_way)?;
         let container = Meta::from(fstat(&parent).map_err(|errno| self.failed("fstat", errno))?);
@@ -104,23 +97,38 @@ impl Commit {
             parent,
             name,
             container,
-            made,
         })
+    }
+
+    /// Makes the directories, and accounts for those that it has made, also if it fails.
+    fn make_above(&self, ground: &Ground<'_>, above: &RelativePath) -> Result<(), Refusal> {
+        let in_way = |fault| refuse::by_fault(fault, &above.to_string());
+        let files = ground.tree.missing(above).map_err(in_way)?;
+        if files == 0 {
+            return Ok(());
+        }
+        let vfolder = self.ending.0.vfolder;
+        let amount = Amount { bytes: 0, files };
+        let reserved = ground.accounts.reserve(vfolder, amount)?;
+        self.check_cut()?;
+        let control = Control::default();
+        let made = ground
+            .tree
+            .create_directory_with(above, true, PARENT_MODE, &control);
+        let files = i64::try_from(control.progress().entries_done).unwrap_or(i64::MAX);
+        reserved.settle(Change { bytes: 0, files });
+        made.map(drop).map_err(in_way)
     }
 
     /// Notes, durably, how the file is about to land. One that is passing is asked for by nobody again: there is only
     /// something to note where a name of its own would stay behind.
-    pub fn note_landing(&self, meta: &Meta, spot: &Spot, copied: bool) -> Result<(), Refusal> {
+    pub fn note_landing(&self, meta: &Meta, copied: bool) -> Result<(), Refusal> {
         let live = &self.ending.0;
         if live.lock().record.passing && !copied {
             return Ok(());
         }
         let landing = Landing {
             file: LandedFile::from(meta),
-            change: (
-                i64::try_from(meta.size).unwrap_or(i64::MAX),
-                i64::try_from(spot.made + 1).unwrap_or(i64::MAX),
-            ),
             copied,
         };
         let noted = live.change_record(&self.store.folder, |record| record.landing = Some(landing));
@@ -134,28 +142,25 @@ impl Commit {
         &self,
         ground: &Ground<'_>,
         spot: &Spot,
-        file: &OwnedFd,
+        (file, dressed): (&OwnedFd, Meta),
         replaced: Option<Meta>,
     ) -> Result<Entry, Refusal> {
-        pass("upload.landed");
         let live = &self.ending.0;
-        let synced = fsync(&spot.parent).and_then(|()| self.store.folder.sync());
-        let meta = Meta::from(fstat(file).map_err(|errno| self.failed("fstat", errno))?);
-        let change = change(&meta, spot, replaced);
-        let committed = Committed {
-            at: now(),
-            file: LandedFile::from(&meta),
-        };
+        let meta = fstat(file).map_or(dressed, Meta::from);
+        let found = change(&meta, replaced);
         let (record, reservation) = {
             let mut state = live.lock();
-            state.phase = Phase::Committed(committed.clone());
-            state.record.committed = Some(committed.clone());
             (state.record.clone(), state.reservation.take())
         };
         match reservation {
-            Some(reservation) => reservation.settle(change),
-            None => ground.accounts.changed(live.vfolder, change),
+            Some(reservation) => reservation.settle(found),
+            None => ground.accounts.changed(live.vfolder, found),
         }
+        let landed = LandedFile::from(&meta);
+        live.lock().phase = Phase::Landed(landed);
+        let synced = at("upload.landed")
+            .and_then(|()| fsync(&spot.parent))
+            .and_then(|()| self.store.folder.sync());
         if record.passing {
             let removed = ground.volume.remove_upload(live.vfolder, live.id);
             if let Err(error) = removed {
@@ -163,12 +168,13 @@ impl Commit {
             }
             live.lock().phase = Phase::Gone;
             ground.files.uploads().drop_gone(live);
-        } else {
-            finish(ground.volume, &self.store.folder, &record);
+            pass("upload.remembered");
         }
-        pass("upload.remembered");
         synced.map_err(|errno| self.failed("fsync", errno))?;
-        Ok(named_entry(&record, committed.file))
+        if !record.passing {
+            remember(live, &self.store.folder, landed);
+        }
+        Ok(named_entry(&record, landed))
     }
 
     pub fn failed(&self, call: &'static str, errno: Errno) -> Refusal {
@@ -181,7 +187,7 @@ impl Commit {
 }
 
 /// What the tree has gained.
-fn change(meta: &Meta, spot: &Spot, replaced: Option<Meta>) -> Change {
+fn change(meta: &Meta, replaced: Option<Meta>) -> Change {
     let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     // Of a file with other names the bytes stay.
     let gone = replaced
@@ -189,11 +195,12 @@ fn change(meta: &Meta, spot: &Spot, replaced: Option<Meta>) -> Change {
         .map_or(0, |old| old.size);
     Change {
         bytes: signed(meta.size).saturating_sub(signed(gone)),
-        files: signed(spot.made) + i64::from(replaced.is_none()),
+        files: i64::from(replaced.is_none()),
     }
 }
 
-/// Gives the file the owner of its directory, its mode and its time.
+/// Gives the file the owner of its directory, its mode and its time. Setuid and setgid only where whoever runs it becomes
+/// neither root nor us by it: who writes to a tree must not get further than its owner.
 pub fn dress(file: impl AsFd, container: &Meta, record: &UploadRecord) -> Result<Meta, Fault> {
     let (uid, gid) = container.owner();
     match fchown(&file, Some(uid), Some(gid)) {
@@ -201,8 +208,10 @@ pub fn dress(file: impl AsFd, container: &Meta, record: &UploadRecord) -> Result
         Ok(()) | Err(Errno::PERM) => {}
         Err(errno) => return Err(Fault::System("fchown", errno)),
     }
+    let owned = Meta::from(fstat(&file).map_err(system("fstat"))?);
     // After the owner: a change of owner clears setuid and setgid.
-    fchmod(&file, Mode::from_bits_truncate(record.mode)).map_err(system("fchmod"))?;
+    let mode = Mode::from_bits_truncate(harmless(record.mode, &owned));
+    fchmod(&file, mode).map_err(system("fchmod"))?;
     if let Some((seconds, nanos)) = record.modified {
         let time = Timespec {
             tv_sec: seconds,
@@ -215,6 +224,18 @@ pub fn dress(file: impl AsFd, container: &Meta, record: &UploadRecord) -> Result
         futimens(&file, &times).map_err(system("futimens"))?;
     }
     Ok(Meta::from(fstat(&file).map_err(system("fstat"))?))
+}
+
+/// `mode`, without what would make a file of this owner run as root or as us.
+fn harmless(mode: u32, owned: &Meta) -> u32 {
+    let group = owned.gid == 0 || owned.gid == getegid().as_raw();
+    if owned.uid == 0 || owned.uid == geteuid().as_raw() {
+        mode & !(SETUID | SETGID)
+    } else if group {
+        mode & !SETGID
+    } else {
+        mode
+    }
 }
 
 /// Renames `old` of `folder` to its place, and answers what it has replaced: nothing but a regular file, and that only if
@@ -265,32 +286,6 @@ pub fn rename_in(
 fn link_in(folder: impl AsFd, old: &CStr, spot: &Spot) -> Result<(), Errno> {
     linkat(&folder, old, &spot.parent, &spot.name, AtFlags::empty())?;
     unlinkat(&folder, old, AtFlags::empty())
-}
-
-/// The name that a copy has in the tree for a moment, before it replaces another file.
-pub fn hidden_name(upload: Uuid) -> CString {
-    CString::new(format!(".vfolder-upload-{upload}")).unwrap_or_default()
-}
-
-/// Removes what a commit that was broken off may have left in the tree under a name of its own.
-pub fn clear_hidden(volume: &OpenVolume, vfolder: Uuid, upload: Uuid, record: &UploadRecord) {
-    if !record
-        .landing
-        .as_ref()
-        .is_some_and(|landing| landing.copied)
-    {
-        return;
-    }
-    let Ok(Some(tree)) = volume.tree(vfolder) else {
-        return;
-    };
-    let path = RelativePath::parse(&record.path).ok();
-    let Some((above, _)) = path.and_then(|path| path.split_last()) else {
-        return;
-    };
-    if let Ok(parent) = tree.directory(&above) {
-        let _ = unlinkat(parent, hidden_name(upload), AtFlags::empty());
-    }
 }
 
 /// A file that has landed, as an entry.

@@ -1,6 +1,6 @@
 //! What an earlier life, or an earlier opening of the volume, has left of uploads.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use rustix::{
     fs::{AtFlags, statat},
@@ -10,26 +10,34 @@ use uuid::Uuid;
 use vfolder_common::error::Refusal;
 
 use super::{
-    land::clear_hidden,
-    live::{Live, Phase, State, now},
+    hidden::may_be_left,
+    live::{Live, Phase, State},
 };
 use crate::{
     account::{Accounts, Amount},
     refuse,
     tree::{Meta, RelativePath},
-    volume::{Arrivals, Committed, LandedFile, OpenVolume, RangeSet, UploadFolder, UploadRecord},
+    volume::{Arrivals, LandedFile, OpenVolume, RangeSet, UploadFolder, UploadRecord},
 };
 
-/// Reads all uploads of the volume. What nobody can come back for is removed.
-pub fn all(volume: &OpenVolume, accounts: &Accounts) -> Result<HashMap<Uuid, Arc<Live>>, Refusal> {
+/// Reads all uploads of the volume. What nobody can come back for is removed, as far as it lies outside of all trees. What
+/// was not synced counts unless the volume is opened `again`: it was not there for a while, with whatever became of its
+/// disk.
+pub fn all(
+    volume: &OpenVolume,
+    accounts: &Accounts,
+    again: bool,
+) -> Result<Vec<Arc<Live>>, Refusal> {
     let by_volume = |error| refuse::by_volume(&error);
-    let mut found = HashMap::new();
+    if !volume.is_read_only()
+        && let Err(error) = volume.remove_empty_uploads()
+    {
+        tracing::warn!(%error, "can't remove what is left of vfolders without uploads");
+    }
+    let mut found = Vec::new();
     for (vfolder, id) in volume.all_uploads().map_err(by_volume)? {
-        match one(volume, accounts, vfolder, id) {
-            Ok(Some(live)) => {
-                found.insert(id, live);
-            }
-            Ok(None) => {}
+        match one(volume, accounts, (vfolder, id), again) {
+            Ok(one) => found.extend(one),
             // It must not keep the others from being found.
             Err(refusal) => {
                 tracing::warn!(%vfolder, upload = %id, %refusal, "can't read what is left of an upload");
@@ -42,8 +50,8 @@ pub fn all(volume: &OpenVolume, accounts: &Accounts) -> Result<HashMap<Uuid, Arc
 fn one(
     volume: &OpenVolume,
     accounts: &Accounts,
-    vfolder: Uuid,
-    id: Uuid,
+    (vfolder, id): (Uuid, Uuid),
+    again: bool,
 ) -> Result<Option<Arc<Live>>, Refusal> {
     let by_volume = |error| refuse::by_volume(&error);
     let Some(folder) = volume.upload(vfolder, id).map_err(by_volume)? else {
@@ -51,55 +59,39 @@ fn one(
     };
     let read = UploadRecord::read(&folder);
     let record = read.map_err(|errno| refuse::by_errno("upload.json", errno))?;
-    let Some(mut record) = record.filter(|record| !record.passing) else {
+    let Some(record) = record.filter(|record| !record.passing || may_be_left(record)) else {
         if !volume.is_read_only() {
-            if let Ok(Some(passing)) = UploadRecord::read(&folder) {
-                clear_hidden(volume, vfolder, id, &passing);
-            }
             volume.remove_upload(vfolder, id).map_err(by_volume)?;
         }
         return Ok(None);
     };
-    if record.committed.is_none()
-        && let Some(file) = landed(volume, vfolder, &folder, &record)?
-    {
-        clear_hidden(volume, vfolder, id, &record);
-        record.committed = Some(Committed { at: now(), file });
-        finish(volume, &folder, &record);
-    }
     let last_written = record.last_written(&folder);
-    let state = match record.committed.clone() {
-        Some(committed) => State {
-            phase: Phase::Committed(committed),
-            arrived: RangeSet::default(),
-            reservation: None,
-            ..open(record, RangeSet::default(), last_written)
-        },
-        None => {
-            let arrived = Arrivals::recall(&folder, &record);
-            let mut state = open(record, arrived, last_written);
-            let bytes = state.reserved;
-            // A limit that was lowered since keeps nobody from what was admitted.
-            state.reservation = accounts.reserve(vfolder, Amount { bytes, files: 1 }).ok();
-            state
+    let closed = |phase, record| State {
+        phase,
+        ..State::open(record, RangeSet::default(), last_written)
+    };
+    let state = if record.passing {
+        closed(Phase::Gone, record)
+    } else if let Some(committed) = record.committed.clone() {
+        closed(Phase::Committed(committed), record)
+    } else if let Some(file) = landed(volume, vfolder, &folder, &record)? {
+        closed(Phase::Landed(file), record)
+    } else {
+        if again && !volume.is_read_only() {
+            Arrivals::distrust(&folder).map_err(|errno| refuse::by_errno("ranges", errno))?;
         }
+        let arrived = match again {
+            true => record.durable.clone(),
+            false => Arrivals::recall(&folder, &record),
+        };
+        let mut state = State::open(record, arrived, last_written);
+        let bytes = state.reserved;
+        // A limit that was lowered since keeps nobody from what was admitted.
+        state.reservation = accounts.reserve(vfolder, Amount { bytes, files: 1 }).ok();
+        state
     };
     let of = (volume.description().name.clone(), volume.opening());
     Ok(Some(Live::new(of, vfolder, id, state)))
-}
-
-fn open(record: UploadRecord, arrived: RangeSet, last_written: u64) -> State {
-    State {
-        reserved: record.size.unwrap_or_else(|| arrived.end()),
-        unsynced: arrived.count(),
-        arrived,
-        phase: Phase::Open,
-        writers: Vec::new(),
-        last_written,
-        reservation: None,
-        held: false,
-        record,
-    }
 }
 
 /// The file, if the upload was put into its tree by a process that died before it could note that. A rename takes the
@@ -130,16 +122,4 @@ fn at_its_place(volume: &OpenVolume, vfolder: Uuid, record: &UploadRecord) -> Op
     let parent = tree.directory(&above).ok()?;
     let found = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     Some(LandedFile::from(&Meta::from(found)))
-}
-
-/// Notes that it is in the tree, and removes what is left of the bytes.
-pub fn finish(volume: &OpenVolume, folder: &UploadFolder, record: &UploadRecord) {
-    let done = match volume.is_read_only() {
-        true => Ok(()),
-        false => record.write(folder).and_then(|()| folder.remove_data()),
-    };
-    if let Err(error) = done {
-        // Then it is found out again after a restart.
-        tracing::warn!(%error, "can't note that an upload is committed");
-    }
 }

@@ -35,6 +35,25 @@ pub fn committed(id: Uuid) -> Refusal {
     about(id, Refusal::new(Reason::UploadCommitted, text))
 }
 
+/// It is in the tree, but that is not known to be durable.
+pub fn landed(id: Uuid) -> Refusal {
+    busy(
+        id,
+        "the upload's file is in the tree, which is not durable yet: commit it again",
+    )
+}
+
+/// A sync of its bytes failed.
+pub fn lost(live: &Live, call: &'static str, errno: Errno) -> Refusal {
+    let refusal = failed(live, call, errno);
+    let text = format!(
+        "{}: what was not on the disk before counts as not arrived; ask GetUpload what to send again",
+        refusal.text()
+    );
+    let reason = refusal.reason();
+    about(live.id, Refusal::new(reason, text))
+}
+
 /// Part of it is missing.
 pub fn incomplete(id: Uuid, text: String) -> Refusal {
     about(id, Refusal::new(Reason::UploadIncomplete, text))
@@ -54,6 +73,10 @@ pub fn too_many(id: Uuid, text: String) -> Refusal {
 pub fn failed(live: &Live, call: &'static str, errno: Errno) -> Refusal {
     if matches!(live.lock().phase, Phase::Gone) {
         return not_found(live.id);
+    }
+    if errno == Errno::FBIG {
+        let text = "leads beyond what a file can have on the volume's filesystem";
+        return Refusal::field("offset", text);
     }
     refuse::by_fault(Fault::System(call, errno), &live.path().to_string())
 }

@@ -50,7 +50,7 @@ pub struct UploadState {
     pub offset: u64,
     /// What else has arrived, as (begin, end), in order.
     pub received: Vec<(u64, u64)>,
-    /// It is in the tree.
+    /// It is in the tree, durably.
     pub committed: bool,
     /// When it was begun; milliseconds since 1970.
     pub created: u64,
@@ -66,6 +66,7 @@ impl UploadState {
         let committed = matches!(state.phase, Phase::Committed(_));
         let landed = match &state.phase {
             Phase::Committed(committed) => Some(committed.file.size),
+            Phase::Landed(file) => Some(file.size),
             _ => None,
         };
         let offset = landed.unwrap_or_else(|| state.arrived.prefix());

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use tokio::{sync::Semaphore, task::spawn_blocking};
@@ -33,6 +36,8 @@ pub struct Uploads(Mutex<HashMap<String, Arc<Shelf>>>);
 #[derive(Debug)]
 struct Shelf {
     syncs: Arc<Semaphore>,
+    /// They were read before in this life: at an earlier opening of the volume.
+    was_read: AtomicBool,
     /// Locked while the volume is read, which whoever asks for an upload has to wait for.
     read: Mutex<Read>,
 }
@@ -41,7 +46,54 @@ struct Shelf {
 struct Read {
     /// Of which opening of the volume this is.
     opening: Option<u64>,
+    of: HashMap<Uuid, OfVFolder>,
+}
+
+/// Those of one vfolder.
+#[derive(Debug, Default)]
+struct OfVFolder {
     uploads: HashMap<Uuid, Arc<Live>>,
+    /// How many are not committed.
+    places: Arc<AtomicUsize>,
+    /// Gone, but for what they may have left in the tree.
+    left: Vec<Arc<Live>>,
+}
+
+/// A vfolder, and its uploads.
+pub type Uploaded = (Uuid, Vec<Arc<Live>>);
+
+/// A place among the uploads of a vfolder that are not committed. Dropped, it is free.
+#[derive(Debug)]
+pub struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(places: &Arc<AtomicUsize>) -> Self {
+        places.fetch_add(1, Relaxed);
+        Self(Arc::clone(places))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Read {
+    fn find(&self, vfolder: Uuid, id: Uuid) -> Option<Arc<Live>> {
+        self.of.get(&vfolder)?.uploads.get(&id).cloned()
+    }
+
+    fn put(&mut self, live: Arc<Live>) {
+        let of = self.of.entry(live.vfolder).or_default();
+        {
+            let mut state = live.lock();
+            if !matches!(state.phase, Phase::Committed(_) | Phase::Gone) {
+                state.place = Some(Place::take(&of.places));
+            }
+        }
+        of.uploads.insert(live.id, live);
+    }
 }
 
 impl Uploads {
@@ -50,6 +102,7 @@ impl Uploads {
         let shelf = shelves.entry(volume.to_owned()).or_insert_with(|| {
             Arc::new(Shelf {
                 syncs: Arc::new(Semaphore::new(SYNCS)),
+                was_read: AtomicBool::new(false),
                 read: Mutex::default(),
             })
         });
@@ -61,22 +114,28 @@ impl Uploads {
         &self,
         volume: &OpenVolume,
         accounts: &Accounts,
-        work: impl FnOnce(&mut HashMap<Uuid, Arc<Live>>) -> T,
+        work: impl FnOnce(&mut Read) -> T,
     ) -> Result<T, Refusal> {
         let shelf = self.shelf(&volume.description().name);
-        let mut read = shelf.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = shelf.lock();
         if read.opening != Some(volume.opening()) {
             // In between, the volume may have been somebody else's.
-            for (_, live) in read.uploads.drain() {
+            let before = std::mem::take(&mut read.of);
+            for live in before.into_values().flat_map(|of| of.uploads.into_values()) {
                 let mut state = live.lock();
                 state.phase = Phase::Gone;
                 state.reservation = None;
+                state.place = None;
             }
+            let again = shelf.was_read.load(Relaxed);
             read.opening = None;
-            read.uploads = recover::all(volume, accounts)?;
+            for live in recover::all(volume, accounts, again)? {
+                read.put(live);
+            }
+            shelf.was_read.store(true, Relaxed);
             read.opening = Some(volume.opening());
         }
-        Ok(work(&mut read.uploads))
+        Ok(work(&mut read))
     }
 
     /// The upload `id` of `vfolder`.
@@ -90,11 +149,10 @@ impl Uploads {
         limits: Limits,
         (vfolder, id): (Uuid, Uuid),
     ) -> Result<Arc<Live>, Refusal> {
-        let found = self.with(volume, accounts, |uploads| uploads.get(&id).cloned())?;
+        let found = self.with(volume, accounts, |read| read.find(vfolder, id))?;
         let is_there = |live: &Arc<Live>| {
             let state = live.lock();
-            live.vfolder == vfolder
-                && !state.record.passing
+            !state.record.passing
                 && !matches!(state.phase, Phase::Gone)
                 && (!state.writers.is_empty() || state.expires(limits.upload_expiry) > now())
         };
@@ -111,17 +169,15 @@ impl Uploads {
         accounts: &Accounts,
         live: &Arc<Live>,
     ) -> Result<(), Refusal> {
-        self.with(volume, accounts, |uploads| {
-            let of_vfolder = uploads.values().filter(|one| {
-                one.vfolder == live.vfolder && !matches!(one.lock().phase, Phase::Committed(_))
-            });
-            if of_vfolder.count() >= MOST {
+        self.with(volume, accounts, |read| {
+            let of = read.of.entry(live.vfolder).or_default();
+            if of.places.load(Relaxed) >= MOST {
                 let text = format!(
                     "the vfolder has {MOST} uploads that are neither committed nor given up; end some first"
                 );
                 return Err(refused::too_many(live.id, text));
             }
-            uploads.insert(live.id, Arc::clone(live));
+            read.put(Arc::clone(live));
             Ok(())
         })?
     }
@@ -129,21 +185,56 @@ impl Uploads {
     /// Takes one off, which is gone.
     pub fn drop_gone(&self, live: &Live) {
         let shelf = self.shelf(&live.volume);
-        let mut read = shelf.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut read = shelf.lock();
+        let Some(of) = read.of.get_mut(&live.vfolder) else {
+            return;
+        };
         let same = |found: &Arc<Live>| std::ptr::eq(&raw const **found, live);
-        if read.uploads.get(&live.id).is_some_and(same) {
-            read.uploads.remove(&live.id);
+        if of.uploads.get(&live.id).is_some_and(same) {
+            of.uploads.remove(&live.id);
+        }
+        of.left.retain(|left| !same(left));
+        if of.uploads.is_empty() && of.left.is_empty() {
+            read.of.remove(&live.vfolder);
         }
     }
 
-    /// All of a volume.
+    /// It is gone, but for what it may have left in its tree.
+    pub fn leave(&self, live: &Arc<Live>) {
+        let shelf = self.shelf(&live.volume);
+        let mut read = shelf.lock();
+        if let Some(of) = read.of.get_mut(&live.vfolder)
+            && !of.left.iter().any(|left| left.id == live.id)
+        {
+            of.left.push(Arc::clone(live));
+        }
+    }
+
+    /// Those that may have left something in the tree of `vfolder`, for whoever clears it away.
+    pub fn take_left(&self, volume: &OpenVolume, vfolder: Uuid) -> Vec<Arc<Live>> {
+        let shelf = self.shelf(&volume.description().name);
+        let mut read = shelf.lock();
+        let of = read.of.get_mut(&vfolder);
+        of.map(|of| std::mem::take(&mut of.left))
+            .unwrap_or_default()
+    }
+
+    /// All of a volume, by vfolder.
     ///
     /// # Errors
     /// Those of the volume.
-    pub fn all(&self, volume: &OpenVolume, accounts: &Accounts) -> Result<Vec<Arc<Live>>, Refusal> {
-        self.with(volume, accounts, |uploads| {
-            uploads.values().map(Arc::clone).collect()
+    pub fn all(&self, volume: &OpenVolume, accounts: &Accounts) -> Result<Vec<Uploaded>, Refusal> {
+        self.with(volume, accounts, |read| {
+            let of = read.of.iter();
+            of.map(|(vfolder, of)| (*vfolder, of.uploads.values().map(Arc::clone).collect()))
+                .collect()
         })
+    }
+}
+
+impl Shelf {
+    fn lock(&self) -> MutexGuard<'_, Read> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

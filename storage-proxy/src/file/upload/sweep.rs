@@ -1,18 +1,13 @@
 //! Removes uploads that nobody will come back for.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use vfolder_common::error::Refusal;
 
 use super::live::{Live, Phase, now};
-use crate::{
-    account::Accounts,
-    file::Files,
-    refuse,
-    volume::{OpenVolume, Volume},
-};
+use crate::{account::Accounts, file::Files, volume::Volume};
 
 /// Between two looks, at most; at least a quarter of the time after which uploads expire.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -59,10 +54,20 @@ impl Files {
         if volume.is_read_only() {
             return Ok(());
         }
-        for live in self.uploads().all(&volume, accounts)? {
-            if self.is_to_go(&volume, &live)? {
-                let swept = self.remove_gone(&volume, &live);
-                if let Err(refusal) = swept {
+        for (vfolder, uploads) in self.uploads().all(&volume, accounts)? {
+            let homeless = match volume.tree(vfolder) {
+                Ok(tree) => tree.is_none(),
+                // It must not keep the others from being swept.
+                Err(error) => {
+                    tracing::warn!(%vfolder, %error, "can't sweep the uploads of a vfolder");
+                    continue;
+                }
+            };
+            for live in uploads {
+                if !self.is_to_go(&live, homeless) {
+                    continue;
+                }
+                if let Err(refusal) = self.remove_gone(&volume, &live) {
                     tracing::warn!(upload = %live.id, %refusal, "can't remove an upload that nobody wants");
                 }
             }
@@ -71,9 +76,7 @@ impl Files {
     }
 
     /// Whether it is to be removed; then it is gone for everybody.
-    fn is_to_go(&self, volume: &OpenVolume, live: &Arc<Live>) -> Result<bool, Refusal> {
-        let tree = volume.tree(live.vfolder);
-        let homeless = tree.map_err(|error| refuse::by_volume(&error))?.is_none();
+    fn is_to_go(&self, live: &Live, homeless: bool) -> bool {
         let mut state = live.lock();
         let unwanted = match state.phase {
             // Tried before.
@@ -82,13 +85,13 @@ impl Files {
             _ if homeless => true,
             _ if !state.writers.is_empty() => false,
             Phase::Open if state.record.passing => !state.held,
-            Phase::Open | Phase::Committed(_) => {
+            Phase::Open | Phase::Landed(_) | Phase::Committed(_) => {
                 state.expires(self.limits().upload_expiry) <= now()
             }
         };
         if unwanted {
             state.phase = Phase::Gone;
         }
-        Ok(unwanted)
+        unwanted
     }
 }

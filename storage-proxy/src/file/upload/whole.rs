@@ -78,11 +78,10 @@ impl Files {
         check: FileCheck,
     ) -> Result<WholeWriter, Refusal> {
         new.size = new.size.or(check.size);
-        let live = self.begin_upload(grant, new, true).await?;
-        let passing = Passing {
-            files: self.clone(),
-            live: Arc::clone(&live),
-        };
+        let files = self.clone();
+        let hold = move |live| Passing { files, live };
+        let passing = self.begin_upload(grant, new, true, hold).await?;
+        let live = Arc::clone(&passing.live);
         let digest = Digest::for_check(&check);
         Ok(WholeWriter {
             writer: self.write_passing(grant, live, digest).await?,

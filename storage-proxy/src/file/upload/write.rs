@@ -55,6 +55,8 @@ struct Session {
 struct Turn {
     live: Arc<Live>,
     number: u64,
+    /// How many syncs had failed when it came.
+    losses: u64,
 }
 
 impl Drop for Turn {
@@ -78,6 +80,20 @@ impl Files {
         offset: Option<u64>,
     ) -> Result<UploadWriter, Refusal> {
         let transfer = self.begin_transfer(grant.vfolder)?;
+        self.write_upload_in(transfer, grant, id, offset).await
+    }
+
+    /// As [`Files::write_upload`], for whoever has a place among the transfers.
+    ///
+    /// # Errors
+    /// As there, but for TOO_MANY_REQUESTS.
+    pub async fn write_upload_in(
+        &self,
+        transfer: Transfer,
+        grant: &Grant,
+        id: Uuid,
+        offset: Option<u64>,
+    ) -> Result<UploadWriter, Refusal> {
         let (files, scope) = (self.clone(), grant.clone());
         let coming = self.stay_in_tree(grant.clone(), Stay::Writing, Arc::default(), {
             move |visit| {
@@ -127,7 +143,7 @@ fn take_turn(live: Arc<Live>, offset: Option<u64>) -> Result<(Turn, u64), Refusa
     let mut state = live.lock();
     state.check_open(live.id)?;
     let at = offset.unwrap_or_else(|| state.arrived.prefix());
-    if let Some(size) = state.record.size.filter(|size| at > *size) {
+    if let Some(size) = state.size().filter(|size| at > *size) {
         let text = format!("must be within the upload, which was announced with {size} bytes");
         return Err(Refusal::field("offset", text));
     }
@@ -143,8 +159,14 @@ fn take_turn(live: Arc<Live>, offset: Option<u64>) -> Result<(Turn, u64), Refusa
         begin: at,
         end: at,
     });
+    let losses = state.losses;
     drop(state);
-    Ok((Turn { live, number }, at))
+    let turn = Turn {
+        live,
+        number,
+        losses,
+    };
+    Ok((turn, at))
 }
 
 impl UploadWriter {
@@ -222,7 +244,7 @@ impl UploadWriter {
             if session.guard.is_cut() {
                 return Err(cut_off(session.turn.live.vfolder));
             }
-            let Turn { live, number } = &session.turn;
+            let Turn { live, number, .. } = &session.turn;
             let written = match whole {
                 true => live.write_uncounted(&session.store, *number, at, &data),
                 false => live.write(&session.store, *number, at, &data),
@@ -267,7 +289,8 @@ impl UploadWriter {
             if session.guard.is_cut() {
                 return Err(cut_off(session.turn.live.vfolder));
             }
-            session.turn.live.count(&session.store, all)
+            let Turn { live, losses, .. } = &session.turn;
+            live.count(&session.store, all, *losses)
         });
         counting
             .await

@@ -2,8 +2,10 @@
 
 use axum::{extract::Request, response::Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tokio::runtime::Handle;
+use uuid::Uuid;
 use vfolder_common::{
-    error::Refusal,
+    error::{Reason, Refusal},
     token::{Grant, GrantMode},
 };
 
@@ -13,18 +15,59 @@ use super::{
         of_number,
     },
     metadata,
-    receive::{Body, receive, settle},
+    receive::{Body, receive_in, settle},
     upload::expiry,
 };
 use crate::{
-    file::{NewUpload, granted, in_scope},
+    file::{Files, NewUpload, granted, in_scope},
     http::{address, answer::Refused, routes::Http},
 };
 
 const FILE_MODE: u32 = 0o644;
 const MOST_METADATA: usize = 8 << 10;
 
-/// Begins an upload, with its first bytes if they come along, or all.
+/// An upload whose address nobody has been told. Dropped, it is given up: it would hold its quota until it expires.
+struct Untold {
+    files: Files,
+    grant: Grant,
+    id: Uuid,
+    told: bool,
+}
+
+impl Untold {
+    fn new(http: &Http, grant: &Grant, id: Uuid) -> Self {
+        Self {
+            files: http.files.clone(),
+            grant: grant.clone(),
+            id,
+            told: false,
+        }
+    }
+
+    fn told(mut self) {
+        self.told = true;
+    }
+}
+
+impl Drop for Untold {
+    fn drop(&mut self) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        if self.told {
+            return;
+        }
+        let (files, grant, id) = (self.files.clone(), self.grant.clone(), self.id);
+        runtime.spawn(async move {
+            if let Err(refusal) = files.abort_upload(&grant, id).await {
+                tracing::debug!(upload = %id, %refusal, "can't give up an upload that nobody knows of; it expires");
+            }
+        });
+    }
+}
+
+/// Begins an upload, with its first bytes if they come along, or all. If those fail, nothing is left of it, or the refusal
+/// has its address and how much has arrived.
 pub async fn create(http: &Http, request: Request) -> Result<Response, Refused> {
     let (parts, body) = request.into_parts();
     let (uri, headers) = (&parts.uri, &parts.headers);
@@ -35,20 +78,42 @@ pub async fn create(http: &Http, request: Request) -> Result<Response, Refused> 
     let bytes = has_bytes(headers)
         .then(|| Body::read(headers, body))
         .transpose()?;
+    // Before anything is made: without a place for its bytes, nothing is.
+    let transfer = bytes
+        .as_ref()
+        .map(|_| http.files.begin_transfer(grant.vfolder))
+        .transpose()?;
     let made = http.files.create_upload(&grant, new).await?;
     let id = made.id;
-    let location = format!("/v1/vfolders/{vfolder}/uploads/{id}");
+    let untold = Untold::new(http, &grant, id);
+    let location = HeaderValue::try_from(format!("/v1/vfolders/{vfolder}/uploads/{id}"));
+    let location = location.map_err(|error| Refusal::internal(&error))?;
     let with_bytes = bytes.is_some();
-    let state = match bytes {
-        Some(bytes) => receive(http, &grant, made, Some(0), bytes).await?,
-        None => settle(http, &grant, made).await?,
+    let received = match (bytes, transfer) {
+        (Some(bytes), Some(transfer)) => {
+            receive_in(transfer, http, &grant, made, Some(0), bytes).await
+        }
+        _ => settle(http, &grant, made).await,
     };
+    let state = match received {
+        Ok(state) => state,
+        Err(refused) => {
+            let now = http.files.upload(&grant, id).await?;
+            // A client that broke off hears of nothing any more.
+            if now.offset == 0 || refused.reason() == Reason::Cancelled {
+                return Err(refused);
+            }
+            untold.told();
+            return Err(refused
+                .with_header(header::LOCATION, location)
+                .with_header(UPLOAD_OFFSET, of_number(now.offset)));
+        }
+    };
+    untold.told();
     let mut response = Response::new(axum::body::Body::empty());
     *response.status_mut() = StatusCode::CREATED;
     let headers = response.headers_mut();
-    if let Ok(location) = HeaderValue::try_from(location) {
-        headers.insert(header::LOCATION, location);
-    }
+    headers.insert(header::LOCATION, location);
     expiry(headers, &state);
     if with_bytes {
         headers.insert(UPLOAD_OFFSET, of_number(state.offset));

@@ -12,7 +12,7 @@ use vfolder_common::{
 
 use super::checksum::Checksum;
 use crate::{
-    file::{FileCheck, UploadState, UploadWriter},
+    file::{FileCheck, Transfer, UploadState, UploadWriter},
     http::{answer::Refused, routes::Http},
 };
 
@@ -51,9 +51,25 @@ pub async fn receive(
     grant: &Grant,
     state: UploadState,
     offset: Option<u64>,
+    body: Body,
+) -> Result<UploadState, Refused> {
+    let transfer = http.files.begin_transfer(grant.vfolder)?;
+    receive_in(transfer, http, grant, state, offset, body).await
+}
+
+/// As [`receive`], for whoever has a place among the transfers.
+pub async fn receive_in(
+    transfer: Transfer,
+    http: &Http,
+    grant: &Grant,
+    state: UploadState,
+    offset: Option<u64>,
     mut body: Body,
 ) -> Result<UploadState, Refused> {
-    let mut writer = http.files.write_upload(grant, state.id, offset).await?;
+    let writing = http
+        .files
+        .write_upload_in(transfer, grant, state.id, offset);
+    let mut writer = writing.await?;
     if body.checksum.is_some() {
         writer = writer.whole_or_nothing();
     }

@@ -1,9 +1,9 @@
 //! Which bytes of an upload have arrived: a log beside them.
 //!
 //! A record is appended after its bytes are written, and nothing is synced. So it survives the end of the process at any
-//! moment, with all that it speaks of: the page cache does. It does not survive the machine, which may have kept the log
-//! and lost the bytes: the log begins with the id of the boot that it counts for. After another boot only those bytes
-//! count that upload.json speaks of, which is written after they were synced.
+//! moment, with all that it speaks of: the page cache does. It does not survive the machine, nor the mount, whose disk may
+//! have kept the log and lost the bytes: the log begins with the id of the cache that it counts for ([`cache_id`]). After
+//! another boot or mount only those bytes count that upload.json speaks of, which is written after they were synced.
 
 use std::{
     ffi::CStr,
@@ -12,12 +12,11 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, OFlags, openat, renameat},
+    fs::{Mode, OFlags, ftruncate, openat, renameat},
     io::{Errno, pwrite},
 };
-use uuid::Uuid;
 
-use super::{RangeSet, UploadFolder, UploadRecord, boot::boot_id};
+use super::{RangeSet, UploadFolder, UploadRecord, cache::cache_id};
 use crate::volume::durable::read_file;
 
 /// The log's name.
@@ -38,14 +37,14 @@ pub struct Arrivals {
 }
 
 impl Arrivals {
-    /// What has arrived, as far as that is certain: by the log, if this is still its boot, else by `record`.
+    /// What has arrived, as far as that is certain: by the log, if this is still its cache, else by `record`.
     #[must_use]
     pub fn recall(folder: &UploadFolder, record: &UploadRecord) -> RangeSet {
         let mut arrived = record.durable.clone();
         let name = NAME.to_str().unwrap_or_default();
         let log = read_file(folder, name).ok().flatten().unwrap_or_default();
         let mut parts = log.chunks_exact(RECORD);
-        let head = boot_id().map(head);
+        let head = cache_id(folder).map(head);
         if head.is_none() || parts.next() != head.as_ref().map(|head| &head[..]) {
             return arrived;
         }
@@ -68,8 +67,8 @@ impl Arrivals {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(folder, PART, flags, Mode::RUSR | Mode::WUSR)?;
-        // Of a boot that nobody knows, nothing counts.
-        let mut content = head(boot_id().unwrap_or_default()).to_vec();
+        // Of a cache that nobody knows, nothing counts.
+        let mut content = cache_id(folder).map_or([0; RECORD], head).to_vec();
         for (number, range) in arrived.iter().enumerate() {
             content.extend(write(number as u64, range));
         }
@@ -87,6 +86,19 @@ impl Arrivals {
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(folder, NAME, flags, Mode::empty())?;
         Ok(Self { file, records })
+    }
+
+    /// Lets nothing count but what upload.json speaks of, whatever the log says. Takes no space.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    pub fn distrust(folder: &UploadFolder) -> Result<(), Errno> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat(folder, NAME, flags, Mode::empty()) {
+            Ok(log) => ftruncate(log, 0),
+            Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// How many records it has.
@@ -113,10 +125,10 @@ impl Arrivals {
     }
 }
 
-fn head(boot: Uuid) -> [u8; RECORD] {
+fn head(cache: [u8; 32]) -> [u8; RECORD] {
     let mut head = [0; RECORD];
     head[..8].copy_from_slice(MAGIC);
-    head[8..24].copy_from_slice(boot.as_bytes());
+    head[8..24].copy_from_slice(&cache[..16]);
     seal(head)
 }
 
@@ -222,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn after_another_boot_only_what_was_synced_counts() {
+    fn of_another_cache_only_what_was_synced_counts() {
         let (dir, folder) = folder();
         let mut log = Arrivals::begin(&folder, &set(&[])).unwrap();
         log.append(&(0..100)).unwrap();
@@ -233,10 +245,15 @@ mod tests {
         assert_eq!(Arrivals::recall(&folder, &record), set(&[(0, 100)]));
         let path = dir.path().join("ranges");
         let mut other = fs::read(&path).unwrap();
-        other[..RECORD].copy_from_slice(&head(Uuid::from_u128(7)));
+        other[..RECORD].copy_from_slice(&head([7; 32]));
         fs::write(&path, other).unwrap();
         assert_eq!(Arrivals::recall(&folder, &record), set(&[(0, 40)]));
         fs::remove_file(&path).unwrap();
+        assert_eq!(Arrivals::recall(&folder, &record), set(&[(0, 40)]));
+        Arrivals::distrust(&folder).unwrap();
+        Arrivals::begin(&folder, &set(&[(0, 100)])).unwrap();
+        assert_eq!(Arrivals::recall(&folder, &record), set(&[(0, 100)]));
+        Arrivals::distrust(&folder).unwrap();
         assert_eq!(Arrivals::recall(&folder, &record), set(&[(0, 40)]));
     }
 }

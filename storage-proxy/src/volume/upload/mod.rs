@@ -4,13 +4,13 @@
 //! uploads/<vfolder>/<upload>/
 //!   upload.json   what it is, how it ends, and which bytes survive a power cut ([`UploadRecord`])
 //!   data          the bytes, each where it will be in the file
-//!   ranges        which bytes have arrived ([`Arrivals`]): counts until the next boot
+//!   ranges        which bytes have arrived ([`Arrivals`]): counts until the next boot or mount
 //! ```
 //!
 //! One without an upload.json is of nobody who could come back for it.
 
 mod arrivals;
-mod boot;
+mod cache;
 mod ranges;
 mod record;
 
@@ -190,6 +190,21 @@ impl OpenVolume {
             }
         }
         Ok(all)
+    }
+
+    /// Removes the directories of vfolders that have no uploads any more, as a crash leaves them.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    pub fn remove_empty_uploads(&self) -> Result<(), VolumeError> {
+        let uploads = self.uploads()?;
+        for vfolder in ids_in(uploads)? {
+            match unlinkat(uploads, name(vfolder).as_c_str(), AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {}
+                Err(errno) => return Err(on(UPLOADS, "rmdir")(errno)),
+            }
+        }
+        Ok(())
     }
 
     /// How much of each vfolder's quota its uploads will need, as (vfolder, bytes, files): one line for each that is not in

@@ -52,6 +52,13 @@ impl RangeSet {
                 .any(|one| one.start <= new.end && new.start <= one.end)
     }
 
+    /// Whether some of `range` is in it.
+    #[must_use]
+    pub fn overlaps(&self, range: &Range<u64>) -> bool {
+        let first = self.0.partition_point(|one| one.end <= range.start);
+        !range.is_empty() && self.0.get(first).is_some_and(|one| one.start < range.end)
+    }
+
     /// The bytes from the beginning on without a gap: the end of those.
     #[must_use]
     pub fn prefix(&self) -> u64 {
@@ -114,6 +121,8 @@ mod tests {
         ) {
             let (mut set, mut bitmap) = (RangeSet::default(), [false; BYTES as usize]);
             for (start, end) in ranges {
+                let there = (start..end).any(|at| bitmap[usize::try_from(at).unwrap()]);
+                prop_assert_eq!(set.overlaps(&(start..end)), there);
                 set.insert(start..end).unwrap();
                 for at in start..end {
                     bitmap[usize::try_from(at).unwrap()] = true;

@@ -48,8 +48,6 @@ pub struct UploadRecord {
 pub struct Landing {
     /// The file, as it is then.
     pub file: LandedFile,
-    /// What the tree gains by it; bytes and entries.
-    pub change: (i64, i64),
     /// A copy goes into the tree, since the file itself can't; under a name of its own first, where it replaces another.
     pub copied: bool,
 }

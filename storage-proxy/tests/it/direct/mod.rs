@@ -11,6 +11,7 @@ mod tus;
 
 use std::{fs, path::PathBuf, time::Duration};
 
+use tempfile::TempDir;
 use uuid::Uuid;
 use vfolder_common::token::{Grant, GrantMode};
 use vfolder_proto::storage::{FenceTreeRequest, GetVolumeRequest};
@@ -32,12 +33,37 @@ impl Direct {
 
     /// With more lines in `[direct]`.
     async fn start_with(more: &str) -> Self {
+        Self::on(Proxy::start_in(Self::set_up(more)).await).await
+    }
+
+    /// With fault points armed.
+    async fn start_armed(faults: &str) -> Self {
+        let armed = Proxy::start_armed(Self::set_up(""), faults).await;
+        Self::on(armed.unwrap()).await
+    }
+
+    /// The same vfolder, after the process was killed.
+    async fn again(self) -> Self {
+        let proxy = Proxy::start_in(self.proxy.kill()).await;
+        let url = direct_url(&proxy).await;
+        let vfolder = self.vfolder;
+        Self {
+            proxy,
+            url,
+            vfolder,
+        }
+    }
+
+    fn set_up(more: &str) -> TempDir {
         let dir = set_up();
         let file = dir.path().join("config.toml");
         let config = fs::read_to_string(&file).unwrap();
         let config = format!("{config}\n[direct]\nlisten = \"127.0.0.1:0\"\n{more}\n");
         fs::write(&file, config).unwrap();
-        let proxy = Proxy::start_in(dir).await;
+        dir
+    }
+
+    async fn on(proxy: Proxy) -> Self {
         let vfolder = proxy.create().await;
         let url = direct_url(&proxy).await;
         Self {

@@ -1,12 +1,14 @@
 //! tus, message by message. tests/clients has the same with a client that others have written.
 
-use std::fs;
+use std::{fs, io::Write as _, net::TcpStream};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use sha1::{Digest as _, Sha1};
 use sha2::Sha256;
+use vfolder_common::token::GrantMode;
 
 use super::{Answer, Direct, curl, noise};
+use crate::support::eventually;
 
 const TUS: [&str; 2] = ["-H", "Tus-Resumable: 1.0.0"];
 const BYTES: [&str; 2] = ["-H", "Content-Type: application/offset+octet-stream"];
@@ -381,4 +383,62 @@ async fn what_is_no_proper_tus_is_refused_and_says_how() {
     );
     assert_eq!(over.status, 204, "{over:?}");
     assert_eq!(fs::read(direct.tree().join("f")).unwrap(), b"data");
+}
+
+#[tokio::test]
+async fn of_a_creation_whose_bytes_fail_nothing_is_left_or_it_is_said_where() {
+    let direct = Direct::start_armed("upload.landing=ENOSPC@1").await;
+    let uploads = direct.proxy.dir.path().join("v/uploads");
+    let nothing_is_left = || fs::read_dir(&uploads).unwrap().count() == 0;
+    let name = metadata(&[("filename", b"f")]);
+    let wrong = checksum("sha256", b"other");
+    let creation = [
+        "-H",
+        "Upload-Length: 4",
+        "-H",
+        &name,
+        "--data-binary",
+        "data",
+    ];
+    direct
+        .post(&[&creation[..], &BYTES, &["-H", &wrong]].concat())
+        .assert_refused(460, "DIGEST_MISMATCH");
+    eventually("nothing is left", nothing_is_left).await;
+    // A client that goes away before it is told where.
+    let (grant, url) = (direct.grant(GrantMode::ReadWrite, b""), direct.base());
+    let path = url.strip_prefix(&direct.url).unwrap();
+    let request = format!(
+        "POST {path}/uploads HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {grant}\r\nTus-Resumable: 1.0.0\r\n\
+         Content-Type: application/offset+octet-stream\r\nUpload-Length: 100\r\n{name}\r\nContent-Length: 100\r\n\r\nsome"
+    );
+    let mut connection = TcpStream::connect(direct.address()).unwrap();
+    connection.write_all(request.as_bytes()).unwrap();
+    eventually("it is begun", || !nothing_is_left()).await;
+    drop(connection);
+    eventually("nothing is left", nothing_is_left).await;
+    // All of it has arrived, and can't land.
+    let full = direct.post(&[&creation[..], &BYTES].concat());
+    full.assert_refused(507, "VOLUME_FULL");
+    assert_eq!(full.header("upload-offset"), "4");
+    let url = format!("{}{}", direct.url, full.header("location"));
+    assert_eq!(direct.head(&url).status, 200);
+    assert_eq!(fs::read(direct.tree().join("f")).unwrap(), b"data");
+}
+
+#[tokio::test]
+async fn a_length_that_could_not_be_noted_is_noted_when_it_comes_again() {
+    let direct = Direct::start_armed("upload.announce=ENOSPC@1").await;
+    let url = direct.begin("Upload-Defer-Length: 1", &metadata(&[("filename", b"f")]));
+    let length = ["-H", "Upload-Length: 6"];
+    direct
+        .patch(&url, 0, b"data", &length)
+        .assert_refused(507, "VOLUME_FULL");
+    assert_eq!(direct.head(&url).header("upload-length"), "");
+    assert_eq!(direct.patch(&url, 0, b"data", &length).status, 204);
+    let again = direct.again().await;
+    let host = url.split('/').nth(2).unwrap();
+    let url = url.replace(host, again.address());
+    let is = again.head(&url);
+    let told = (is.header("upload-length"), is.header("upload-offset"));
+    assert_eq!(told, ("6", "4"));
 }

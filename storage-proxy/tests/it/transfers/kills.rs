@@ -17,47 +17,51 @@ use crate::{
 const LENGTH: usize = 17 << 20;
 
 async fn dies_at(point: &str, replace: bool, within: &Path) -> bool {
-    let proxy = Proxy::start_in(set_up_in(TempDir::new_in(within).unwrap())).await;
-    let vfolder = proxy.create().await;
-    let whole = content(1, LENGTH);
-    let id = {
-        let client = Client::new(&proxy, vfolder);
-        if replace {
-            fs::write(client.path("f"), "old").unwrap();
-        }
-        let wanted = UploadTarget {
-            replace,
-            ..target("f")
-        };
-        client.create(wanted, Some(LENGTH as i64)).await.unwrap().id
-    };
-    // The second time at a point of writing, and the first at one of the commit.
+    // The second time at a point of writing, and the first at all others.
     let passage = if matches!(point, "upload.written" | "upload.noted") {
         2
     } else {
         1
     };
-    let armed = Proxy::start_armed(proxy.kill(), &format!("{point}=kill@{passage}")).await;
+    let dir = set_up_in(TempDir::new_in(within).unwrap());
+    let armed = Proxy::start_armed(dir, &format!("{point}=kill@{passage}")).await;
     let mut proxy = armed.unwrap();
+    let vfolder = proxy.create().await;
+    let whole = content(1, LENGTH);
+    if replace {
+        fs::write(proxy.tree(vfolder).join("f"), "old").unwrap();
+    }
+    let wanted = UploadTarget {
+        replace,
+        ..target("f")
+    };
+    let begin = async |client: Client<'_>| {
+        let begun = client.create(wanted.clone(), Some(LENGTH as i64)).await;
+        begun.map(|upload| upload.id)
+    };
+    let mut id = None;
     let mut died = 0;
     for life in 0..3 {
         let client = Client::new(&proxy, vfolder);
         let done = async {
-            let at = client.upload(&id).await?;
-            if !at.committed {
+            let id = match &mut id {
+                Some(id) => id,
+                none => none.insert(begin(client).await?),
+            };
+            let at = client.upload(id).await?;
+            // It may be in the tree, and its commit not have succeeded.
+            if at.offset < LENGTH as i64 {
                 let rest = pieces(&whole[at.offset as usize..], 1 << 20);
-                client.send(&id, Some(at.offset), rest).await?;
+                client.send(id, Some(at.offset), rest).await?;
             }
-            client.commit(&id, blake3_check(&whole)).await
+            let entry = client.commit(id, blake3_check(&whole)).await?;
+            let again = client.commit(id, FileCheck::default()).await?;
+            assert_eq!(again, entry);
+            assert!(client.upload(id).await?.committed);
+            Ok::<_, tonic::Status>(())
         };
         match done.await {
-            Ok(entry) => {
-                assert_eq!(
-                    client.commit(&id, FileCheck::default()).await.unwrap(),
-                    entry
-                );
-                break;
-            }
+            Ok(()) => break,
             Err(_) => died += 1,
         }
         assert!(life < 2, "{point}");
@@ -73,8 +77,9 @@ async fn dies_at(point: &str, replace: bool, within: &Path) -> bool {
     let tree = proxy.tree(vfolder);
     assert!(fs::read(tree.join("f")).unwrap() == whole, "{point}");
     assert_eq!(fs::read_dir(&tree).unwrap().count(), 1, "{point}");
-    let kept = proxy.dir.path().join(format!("v/uploads/{vfolder}/{id}"));
-    let kept: Vec<_> = fs::read_dir(kept)
+    let uploads = proxy.dir.path().join(format!("v/uploads/{vfolder}"));
+    assert_eq!(fs::read_dir(&uploads).unwrap().count(), 1, "{point}");
+    let kept: Vec<_> = fs::read_dir(uploads.join(id.unwrap()))
         .unwrap()
         .map(|e| e.unwrap().file_name())
         .collect();
@@ -86,7 +91,12 @@ async fn dies_everywhere(within: &Path, by_copy: bool) {
     for point in POINTS.iter().filter(|point| point.starts_with("upload.")) {
         for replace in [false, true] {
             let died = dies_at(point, replace, within).await;
-            let passes = *point != "upload.hidden" || by_copy && replace;
+            let passes = match *point {
+                // Of those whose size was not known before: in `direct::tus`.
+                "upload.announce" => false,
+                "upload.hidden" => by_copy && replace,
+                _ => true,
+            };
             assert_eq!(died, passes, "{point}, replace: {replace}");
         }
     }

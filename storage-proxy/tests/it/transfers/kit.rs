@@ -71,7 +71,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn granted<T>(&self, message: T) -> Request<T> {
+    pub fn granted<T>(&self, message: T) -> Request<T> {
         let mode = GrantMode::ReadWrite;
         self.proxy
             .granted_at(self.epoch, self.vfolder, mode, message)

@@ -1,10 +1,14 @@
 //! Reading and writing files over the wire.
 
+mod accounting;
+mod ends;
 mod kills;
 mod kit;
 mod landing;
+mod leftovers;
 mod limits;
 mod reading;
+mod syncs;
 mod uploading;
 mod whole;
 
