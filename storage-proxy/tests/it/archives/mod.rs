@@ -5,6 +5,7 @@ mod download;
 mod extract;
 mod hostile;
 mod mutated;
+mod removals;
 mod zips;
 
 use std::{
