@@ -97,6 +97,12 @@ impl Accounts {
             .settle(vfolder, Amount::default(), change);
     }
 
+    /// Something has failed in the tree of `vfolder` where nobody can say what it has left: it is counted before its figures
+    /// decide again.
+    pub fn unsure(&self, vfolder: Uuid) {
+        self.shared.book().unsure(vfolder);
+    }
+
     /// Adds the figures to a refusal that the filesystem's own quota has caused: it counts what lies on its disk.
     #[must_use]
     pub fn explain(

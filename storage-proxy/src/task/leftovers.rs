@@ -6,6 +6,7 @@ use super::{
     Done, Failure, FailureKind, RaiseError,
     lane::Ledger,
     spec::{Record, TaskSpec},
+    work::clear_hidden,
 };
 use crate::{
     faults::{at, pass},
@@ -66,6 +67,9 @@ impl Leftovers<'_> {
             return Ok(Some(totals.map(Done::from).unwrap_or_default()));
         }
         at("cancel.begin").map_err(on("fault point", "cancel"))?;
+        if let Ok(spec) = &spec {
+            clear_hidden(self.volume, self.operation, &spec.work);
+        }
         self.volume.clear_staging(self.operation, self.control)?;
         at("cancel.cleared").map_err(on("fault point", "cancel"))?;
         match (self.retire(vfolder, epoch), spec) {
@@ -105,6 +109,7 @@ impl Leftovers<'_> {
             // One that has succeeded needs no fence: asked for late, it finds the tree, or what has fenced it since. And
             // it must have none: the vfolder lives by the task's epoch. After a restart, its tree tells that it has.
             if !succeeded && (failed || !published) {
+                clear_hidden(self.volume, self.operation, &spec.work);
                 self.volume.clear_staging(self.operation, self.control)?;
                 self.retire(vfolder, spec.epoch)?;
                 at("forget.retired").map_err(on("fault point", "forget"))?;

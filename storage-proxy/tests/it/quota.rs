@@ -26,9 +26,9 @@ use crate::{
     tasks::outcome,
 };
 
-const OWNER: &str = "user:alice";
+pub const OWNER: &str = "user:alice";
 
-fn quota(revision: i64, bytes: u64, files: u64, all: u64) -> Quota {
+pub fn quota(revision: i64, bytes: u64, files: u64, all: u64) -> Quota {
     Quota {
         owner: OWNER.into(),
         revision,
@@ -43,7 +43,7 @@ fn quota(revision: i64, bytes: u64, files: u64, all: u64) -> Quota {
 }
 
 /// What is in a tree, found without any of the code that is tested.
-fn found(tree: &Path) -> Amount {
+pub fn found(tree: &Path) -> Amount {
     fn walk(directory: &Path, seen: &mut Vec<u64>, sum: &mut Amount) {
         for entry in fs::read_dir(directory).unwrap() {
             let entry = entry.unwrap();
@@ -62,11 +62,11 @@ fn found(tree: &Path) -> Amount {
     sum
 }
 
-fn accounts(rig: &Rig) -> Arc<Accounts> {
+pub fn accounts(rig: &Rig) -> Arc<Accounts> {
     rig.tasks.accounts("v").unwrap()
 }
 
-fn used(rig: &Rig) -> Amount {
+pub fn used(rig: &Rig) -> Amount {
     let volume = rig.volume.get().unwrap();
     accounts(rig).owner_use(&volume, OWNER).unwrap().used
 }
