@@ -5,7 +5,8 @@ use std::{fs, os::unix::fs::chown, path::Path, process::Command};
 use uuid::Uuid;
 use vfolder_images::{is_root, not_checked};
 use vfolder_proto::storage::{
-    CancelTaskRequest, ExtractArchive, StorageExistingFiles, TaskOutcome, run_task_request::Task,
+    CancelTaskRequest, ExtractArchive, SetQuotasRequest, StorageExistingFiles, TaskOutcome,
+    TreeLimits, TreeQuota, VFolderQuota, run_task_request::Task,
 };
 
 use super::{run, tars::tar};
@@ -59,6 +60,51 @@ async fn after_a_fault_that_passes_it_goes_on_by_what_it_has_noted() {
         let found = fs::read_to_string(tree.join("out").join(name)).unwrap();
         assert_eq!(found, content, "{name}");
     }
+}
+
+/// The archive and what is in it just fit: what a killed life has unpacked is counted as there, and not asked for again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_under_a_limit_that_just_suffices_it_is_not_refused() {
+    let proxy = Proxy::start_armed(set_up(), "inside.entry=kill@8")
+        .await
+        .unwrap();
+    let vfolder = proxy.create().await;
+    let tree = proxy.tree(vfolder);
+    let content = vec![b'x'; 100 << 10];
+    let all = [&b"a"[..], b"b", b"c", b"d"].map(|name| (b'0', name, &b""[..], &content[..]));
+    fs::write(tree.join("archive"), tar(&all)).unwrap();
+    let limits = SetQuotasRequest {
+        volume: "v".into(),
+        vfolders: vec![VFolderQuota {
+            vfolder_id: vfolder.to_string(),
+            quota: Some(TreeQuota {
+                owner: "user:alice".into(),
+                revision: 1,
+                vfolder: Some(TreeLimits {
+                    bytes: 850 << 10,
+                    files: 6,
+                }),
+                ..TreeQuota::default()
+            }),
+        }],
+    };
+    let limits = proxy.signed(limits);
+    proxy.storage().set_quotas(limits).await.unwrap();
+    let (operation, task) = (
+        Uuid::now_v7(),
+        extraction(vfolder, StorageExistingFiles::Fail),
+    );
+    proxy.run(operation, task.clone()).await.unwrap_err();
+    assert!(tree.join("out/c").exists() && !tree.join("out/d").exists());
+    let proxy = Proxy::start_armed(proxy.died("inside.entry").await, "")
+        .await
+        .unwrap();
+    let ended = proxy.run(operation, task.clone()).await.unwrap();
+    assert_eq!(reason(&ended), None, "{ended:?}");
+    // It is a limit: there is no room for it twice.
+    fs::rename(tree.join("out"), tree.join("before")).unwrap();
+    let ended = proxy.run(Uuid::now_v7(), task).await.unwrap();
+    assert_eq!(reason(&ended), Some(("QUOTA_EXCEEDED", false)));
 }
 
 /// What is not whole yet has a name of its own where it replaces something: it goes, whether the operation goes on or not.
