@@ -50,12 +50,15 @@ pub const POINTS: &[&str] = &[
     "inside.worked",
     "inside.synced",
     "inside.done",
+    // Before what replaces something, and has a hidden name until then, gets its own.
+    "put.hidden",
     // A tree's or a staging's way into the trash: before the rename, after it, after both directories are synced.
     "trash.begin",
     "trash.renamed",
     "trash.synced",
-    // Before each file that is destroyed, wherever it is.
+    // Before each file that is destroyed, wherever it is; before each part of a huge one's space that is given back.
     "remove.entry",
+    "remove.step",
     // Before a task's end is told.
     "task.answer",
     // A journal entry: before and after it is written, before and after it is removed.

@@ -1,16 +1,16 @@
 //! Work inside a vfolder's tree: extractions and removals, while which it is PERFORMING.
 
 use std::{
-    fs,
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
+    fs, os::unix::process::ExitStatusExt as _, path::Path, process::Command, time::Duration,
 };
 
-use tokio::time::sleep;
 use tonic::{Code, Request, metadata::AsciiMetadataValue};
 use uuid::Uuid;
 use vfolder_common::token::{GRANT_HEADER, Grant, GrantMode, SharedSecret};
+use vfolder_manager::store::{
+    StoreError,
+    migrate::{Direction, migrate},
+};
 use vfolder_proto::{
     google::longrunning::{Operation, operation::Result as Outcome},
     v1::{
@@ -20,8 +20,8 @@ use vfolder_proto::{
     },
 };
 use vfolder_tests::{
-    Engine, System, User, assert_refused, assert_same_tree, count_entries, fill, on_each_engine,
-    operation_metadata,
+    Engine, System, User, assert_refused, assert_same_tree, count_entries, eventually, fill,
+    on_each_engine, operation_metadata,
 };
 
 on_each_engine!(
@@ -30,6 +30,7 @@ on_each_engine!(
     an_extraction_that_fails_says_why_and_the_vfolder_is_ready,
     a_cancelled_removal_leaves_the_vfolder_ready,
     a_write_grant_from_before_is_refused_afterwards,
+    an_older_manager_is_not_gone_back_to_while_there_is_work_in_a_tree,
     an_extraction_survives_kills_of_both,
     a_removal_survives_kills_of_both,
 );
@@ -270,6 +271,41 @@ async fn a_cancelled_removal_leaves_the_vfolder_ready(engine: Engine) {
     system.assert_sound().await;
 }
 
+/// Older ones would not know what it is, and its vfolder would stay PERFORMING for good.
+async fn an_older_manager_is_not_gone_back_to_while_there_is_work_in_a_tree(engine: Engine) {
+    let mut system = System::start(engine).await;
+    let alice = system.user("alice");
+    let id = alice.create("data").await.unwrap().id;
+    fs::write(system.tree(&id).join("file"), "x").unwrap();
+    let paused = pause(&system).await;
+    let begun = begin_remove(&alice, remove(&id, "file")).await;
+    system.manager.kill();
+    let to_before = async |url: &str| {
+        loop {
+            let found = migrate(url, Direction::Look).await.unwrap();
+            if found.pending.iter().any(|name| name.contains("tree_work")) {
+                return Ok::<_, StoreError>(());
+            }
+            migrate(url, Direction::Revert(1)).await?;
+        }
+    };
+    let refused = to_before(&system.database.url()).await.unwrap_err();
+    assert!(
+        format!("{refused:?}").contains("wait for EXTRACT and REMOVE"),
+        "{refused:?}"
+    );
+    migrate(&system.database.url(), Direction::Up)
+        .await
+        .unwrap();
+    system.start_manager().await;
+    let alice = system.user("alice");
+    resume(&system, paused).await;
+    assert!(alice.wait(&begun.name).await.done);
+    assert!(!system.tree(&id).join("file").exists());
+    system.manager.kill();
+    to_before(&system.database.url()).await.unwrap();
+}
+
 async fn a_write_grant_from_before_is_refused_afterwards(engine: Engine) {
     let mut system = System::start(engine).await;
     let alice = system.user("alice");
@@ -318,33 +354,37 @@ async fn a_write_grant_from_before_is_refused_afterwards(engine: Engine) {
     }
 }
 
-/// Kills the storage-proxy and the manager in turns, whenever some more of the work is done, until all of it is.
-async fn killed_again_and_again(system: &mut System, operation: &str, done: impl Fn() -> usize) {
-    let (mut last, mut kills) = (done(), 0);
-    let begun = Instant::now();
-    while kills < 4 && begun.elapsed() < Duration::from_secs(30) {
-        let now = done();
-        let alice = system.user("alice");
-        if alice.operation(operation).await.is_ok_and(|op| op.done) {
-            break;
+/// So many deaths of the storage-proxy, each at `point`, and as many of the manager.
+const DEATHS: usize = 3;
+
+/// Each life of the storage-proxy dies at `point`, in the middle of the work that `begin` begins, and meanwhile the manager
+/// is killed as well; the last life ends the work.
+async fn killed_again_and_again(
+    system: &mut System,
+    point: &str,
+    begin: impl AsyncFn(User) -> Operation,
+) {
+    system.storage.kill();
+    system.storage.arm(point);
+    system.start_storage().await;
+    let operation = begin(system.user("alice")).await.name;
+    for death in 1..=DEATHS {
+        let died = async || system.storage.ended();
+        let ended = eventually(format!("{point}, death {death}"), died).await;
+        assert_eq!(
+            ended.signal(),
+            Some(9),
+            "it died of something else: {ended}"
+        );
+        system.manager.kill();
+        if death == DEATHS {
+            system.storage.arm("");
         }
-        if now.abs_diff(last) < 50 {
-            sleep(Duration::from_millis(1)).await;
-            continue;
-        }
-        last = now;
-        if kills % 2 == 0 {
-            system.storage.kill();
-            system.start_storage().await;
-        } else {
-            system.manager.kill();
-            system.start_manager().await;
-        }
-        kills += 1;
+        system.storage.kill();
+        system.launch_storage().await;
+        system.start_manager().await;
     }
-    println!("{kills} kills");
-    let alice = system.user("alice");
-    let ended = alice.wait(operation).await;
+    let ended = system.user("alice").wait(&operation).await;
     assert!(
         matches!(ended.result, Some(Outcome::Response(_))),
         "{ended:?}"
@@ -357,11 +397,9 @@ async fn an_extraction_survives_kills_of_both(engine: Engine) {
     let id = alice.create("data").await.unwrap().id;
     let tree = system.tree(&id);
     let source = pack(&system, &tree, 4_000);
-    let begun = begin_extract(&alice, extract(&id, "packed.tar.gz")).await;
-    let out = tree.join("out");
-    let done = || if out.exists() { count_entries(&out) } else { 0 };
-    killed_again_and_again(&mut system, &begun.name, done).await;
-    assert_same_tree(&source, &out);
+    let begin = async |alice: User| begin_extract(&alice, extract(&id, "packed.tar.gz")).await;
+    killed_again_and_again(&mut system, "inside.entry=kill@1500", begin).await;
+    assert_same_tree(&source, &tree.join("out"));
     let alice = system.user("alice");
     assert_eq!(alice.status(&id).await, VFolderStatus::Ready);
     system.assert_sound().await;
@@ -376,12 +414,8 @@ async fn a_removal_survives_kills_of_both(engine: Engine) {
     fs::create_dir(&many).unwrap();
     fill(&many, 4_000, 10);
     fs::write(tree.join("kept"), "kept").unwrap();
-    let begun = begin_remove(&alice, remove(&id, "many")).await;
-    let done = || {
-        let walk = Command::new("find").arg(&many).output().unwrap();
-        walk.stdout.iter().filter(|b| **b == b'\n').count()
-    };
-    killed_again_and_again(&mut system, &begun.name, done).await;
+    let begin = async |alice: User| begin_remove(&alice, remove(&id, "many")).await;
+    killed_again_and_again(&mut system, "remove.entry=kill@500", begin).await;
     assert!(!many.exists() && tree.join("kept").exists());
     let alice = system.user("alice");
     assert_eq!(alice.status(&id).await, VFolderStatus::Ready);

@@ -97,6 +97,12 @@ impl Accounts {
             .settle(vfolder, Amount::default(), change);
     }
 
+    /// Something has failed in the tree of `vfolder` where nobody can say what it has left: it is counted before its figures
+    /// decide again.
+    pub fn unsure(&self, vfolder: Uuid) {
+        self.shared.book().unsure(vfolder);
+    }
+
     /// What an owner's vfolders hold. Reads all notes of the volume, once.
     ///
     /// # Errors

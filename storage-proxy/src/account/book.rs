@@ -155,6 +155,16 @@ impl Book {
         }
     }
 
+    /// What is known may not be so.
+    pub fn unsure(&mut self, vfolder: Uuid) {
+        if self.accounts.contains_key(&vfolder) {
+            self.edit(vfolder, |account| {
+                account.exact = false;
+                account.changes += 1;
+            });
+        }
+    }
+
     pub fn forget(&mut self, vfolder: Uuid) {
         if self.accounts.contains_key(&vfolder) {
             self.edit(vfolder, |account| *account = Account::default());

@@ -6,6 +6,7 @@ use super::{
     Done, Failure, FailureKind, RaiseError,
     lane::Ledger,
     spec::{Record, TaskSpec},
+    work::clear_hidden,
 };
 use crate::{
     faults::{at, pass},
@@ -66,6 +67,9 @@ impl Leftovers<'_> {
             return Ok(Some(totals.map(Done::from).unwrap_or_default()));
         }
         at("cancel.begin").map_err(on("fault point", "cancel"))?;
+        if let Ok(spec) = &spec {
+            clear_hidden(self.volume, self.operation, &spec.work);
+        }
         self.volume.clear_staging(self.operation, self.control)?;
         at("cancel.cleared").map_err(on("fault point", "cancel"))?;
         match (self.retire(vfolder, epoch), spec) {
@@ -107,6 +111,9 @@ impl Leftovers<'_> {
             // in a tree only the journal told; without it, a late request would do it all again, to what others have put
             // there since. The vfolder's epoch has risen with its end.
             if spec.work.is_in_place() || (!succeeded && (failed || !published)) {
+                if !succeeded {
+                    clear_hidden(self.volume, self.operation, &spec.work);
+                }
                 self.volume.clear_staging(self.operation, self.control)?;
                 self.retire(vfolder, spec.epoch)?;
                 at("forget.retired").map_err(on("fault point", "forget"))?;

@@ -1,6 +1,6 @@
 //! A task that runs, and those who watch it.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,8 @@ pub(super) struct Running {
     /// Of the removal of what it leaves if it fails; stopped only when the process ends.
     pub cleanup: Control,
     pub phase: Phase,
+    /// An earlier life has begun it, or an earlier attempt.
+    pub begun_before: AtomicBool,
     /// Cancelled with `control`, for those who wait without working.
     pub stop: CancellationToken,
     pub end: watch::Sender<Option<End>>,
@@ -43,6 +45,7 @@ impl Running {
             control: Arc::default(),
             cleanup: Control::default(),
             phase: Phase::default(),
+            begun_before: AtomicBool::new(false),
             stop: CancellationToken::new(),
             end: watch::Sender::new(None),
         }

@@ -112,6 +112,15 @@ impl Meta {
         Mode::from_bits_truncate(self.mode)
     }
 
+    /// The bytes that go with this name: those of a file without another one.
+    #[must_use]
+    pub fn bytes_of_its_own(&self) -> u64 {
+        match self.kind {
+            FileKind::Regular if self.links == 1 => self.size,
+            _ => 0,
+        }
+    }
+
     /// The owner as chown(2) takes it.
     #[must_use]
     pub fn owner(&self) -> (Uid, Gid) {

@@ -117,14 +117,23 @@ impl TreeRoot {
 fn make(parent: BorrowedFd<'_>, name: &CStr, mode: u32, control: &Control) -> Result<Meta, Fault> {
     control.check()?;
     let container = Meta::from(fstat(parent).map_err(system("fstat"))?);
-    mkdirat(parent, name, Mode::RWXU).map_err(named("mkdirat"))?;
-    let made = open_directory(parent, name).map_err(named("open"))?;
-    check_ours(made.as_fd())?;
+    let made = make_ours(parent, name)?;
     let dressed = dress(parent, made.as_fd(), &container, mode).inspect_err(|_| {
         // What was asked for failed: there must not be a directory that is nearly it.
         unmake(parent, name, made.as_fd());
     });
     dressed.inspect(|_| control.entry_done())
+}
+
+/// Makes a directory that is for nobody but us to use yet, and opens it.
+///
+/// # Errors
+/// [`Fault::Exists`], also where somebody has put another one in its place; what mkdir(2) says.
+pub(super) fn make_ours(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Fault> {
+    mkdirat(parent, name, Mode::RWXU).map_err(named("mkdirat"))?;
+    let made = open_directory(parent, name).map_err(named("open"))?;
+    check_ours(made.as_fd())?;
+    Ok(made)
 }
 
 /// Gives a new directory its owner and mode, and makes it durable.

@@ -3,7 +3,10 @@
 use std::{
     ffi::CStr,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     thread,
 };
 
@@ -21,10 +24,10 @@ use super::{
     open::{open_directory, open_entry, reopen_regular},
     walk::{Dir, Entered, Found, Leave, Visitor, walk},
 };
-use crate::faults::at;
+use crate::faults::{at, pass};
 
-/// A file larger than this is truncated by steps of this size before it is unlinked: on ext4, an unlink of 10 GiB takes
-/// seconds, in which no stop would be heard, and one of 256 MiB about 50 ms.
+/// The space of a file larger than this is given back by steps of this size: on ext4, an unlink of 10 GiB takes seconds,
+/// in which no stop would be heard, and one of 256 MiB about 50 ms.
 const TRUNCATE_STEP: u64 = 256 << 20;
 
 /// How often a directory that a writer keeps filling is emptied again.
@@ -33,9 +36,10 @@ const PATIENCE: usize = 16;
 /// Whether what forbids the removal is overcome: the flags "immutable" and "append only", and missing permissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Force {
-    /// It is: all of it is to go.
+    /// It is: all of it is to go, and nobody else sees it. So the space of huge files comes back before their names go, and
+    /// whoever goes on after a crash finds them.
     Overcome,
-    /// It stands.
+    /// It stands. A file that still has its name has all its bytes.
     Respect,
 }
 
@@ -64,10 +68,12 @@ pub fn remove_tree_by(
     control: &Control,
 ) -> Result<(), TreeError> {
     let at_root = |fault| TreeError::new(fault, Vec::new());
+    let linked = Mutex::default();
     let removal = Removal {
         parent,
         name,
         force,
+        linked: &linked,
         control,
     };
     let root = match force.open_to_empty(parent, name) {
@@ -87,8 +93,12 @@ struct Removal<'a> {
     /// The tree's name in it.
     name: &'a CStr,
     force: Force,
+    linked: &'a Linked,
     control: &'a Control,
 }
+
+/// Held while a name of several is unlinked: of two threads that do so at once, one must find that it is the last.
+pub(super) type Linked = Mutex<()>;
 
 /// How many times a directory has been read from its start again.
 type Rounds = AtomicUsize;
@@ -132,7 +142,7 @@ impl Visitor for Removal<'_> {
         hint: FileKind,
     ) -> Result<Found, Fault> {
         at("remove.entry").map_err(system("unlink"))?;
-        if remove_file(self.force, handle, name, hint, self.control)? {
+        if remove_file(self.force, handle, name, hint, self.linked, self.control)? {
             Ok(Found::Done)
         } else {
             Ok(Found::Directory)
@@ -182,11 +192,18 @@ pub(super) fn remove_file(
     directory: BorrowedFd<'_>,
     name: &CStr,
     hint: FileKind,
+    linked: &Linked,
     control: &Control,
 ) -> Result<bool, Fault> {
-    let (mut bytes, mut huge) = (0, None);
+    let (mut bytes, mut huge, mut alone) = (0, None, None);
     if matches!(hint, FileKind::Regular | FileKind::Unknown) {
-        match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map(Meta::from) {
+        let look = || statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map(Meta::from);
+        let mut found = look();
+        if found.is_ok_and(|meta| meta.kind == FileKind::Regular && meta.links > 1) {
+            alone = Some(linked.lock().unwrap_or_else(PoisonError::into_inner));
+            found = look();
+        }
+        match found {
             Ok(meta) if meta.kind == FileKind::Directory => return Ok(false),
             Ok(meta) if meta.kind == FileKind::Regular && meta.links == 1 => {
                 if meta.disk_bytes > TRUNCATE_STEP {
@@ -202,7 +219,9 @@ pub(super) fn remove_file(
     {
         truncate_by_steps(file, meta, control)?;
     }
-    match force.unlink(directory, name, AtFlags::empty()) {
+    let unlinked = force.unlink(directory, name, AtFlags::empty());
+    drop(alone);
+    match unlinked {
         Ok(()) => {
             if force == Force::Respect
                 && let Some((file, meta)) = huge
@@ -234,6 +253,7 @@ fn truncate_by_steps(file: &OwnedFd, meta: &Meta, control: &Control) -> Result<(
     let mut size = meta.size;
     while size > step {
         control.check()?;
+        pass("remove.step");
         size -= step;
         if ftruncate(file, size).is_err() {
             return Ok(());

@@ -10,7 +10,7 @@ use rustix::{
 use super::{
     Control, Fault, FileKind, Meta, RelativePath, TreeError, TreeRoot, Workers,
     error::named,
-    remove::{Force, remove_file, remove_tree_by},
+    remove::{Force, Linked, remove_file, remove_tree_by},
 };
 
 impl TreeRoot {
@@ -26,6 +26,21 @@ impl TreeRoot {
         recursive: bool,
         control: &Control,
     ) -> Result<(), TreeError> {
+        // One thread: the others serve others.
+        self.remove_with(path, recursive, Workers::ONE, control)
+    }
+
+    /// As [`TreeRoot::remove`], with so many threads where a directory goes with what is in it.
+    ///
+    /// # Errors
+    /// As [`TreeRoot::remove`].
+    pub fn remove_with(
+        &self,
+        path: &RelativePath,
+        recursive: bool,
+        workers: Workers,
+        control: &Control,
+    ) -> Result<(), TreeError> {
         let here = |fault| TreeError::new(fault, path.as_bytes());
         // The root is no entry of the tree.
         let (above, name) = path.split_last().ok_or_else(|| here(Fault::NotFound))?;
@@ -34,7 +49,8 @@ impl TreeRoot {
         let stat = statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW);
         let kind = Meta::from(stat.map_err(named("fstatat")).map_err(here)?).kind;
         if kind != FileKind::Directory {
-            let removed = remove_file(Force::Respect, parent.as_fd(), &name, kind, control);
+            let (force, linked) = (Force::Respect, Linked::default());
+            let removed = remove_file(force, parent.as_fd(), &name, kind, &linked, control);
             return match removed.map_err(here)? {
                 true => Ok(()),
                 false => Err(here(Fault::Changed)),
@@ -42,8 +58,7 @@ impl TreeRoot {
         }
         if recursive {
             let (force, parent) = (Force::Respect, parent.as_fd());
-            // One thread: the others serve others, and two that remove two names of one file would both not be the last.
-            return remove_tree_by(force, parent, &name, Workers::ONE, control)
+            return remove_tree_by(force, parent, &name, workers, control)
                 .map_err(|error| error.below(path));
         }
         unlinkat(&parent, &name, AtFlags::REMOVEDIR).map_err(|errno| match errno {

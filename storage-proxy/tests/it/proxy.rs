@@ -2,14 +2,14 @@
 
 use std::{
     fs,
-    os::unix::process::ExitStatusExt as _,
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, Request, Status, transport::Channel};
@@ -90,10 +90,22 @@ impl Proxy {
 
     /// With fault points armed, of which it may die before it listens. Its log is in the directory, too.
     pub async fn start_armed(dir: TempDir, faults: &str) -> Result<Self, (TempDir, ExitStatus)> {
+        Self::start_as(geteuid().as_raw(), dir, faults).await
+    }
+
+    /// As that user, who owns the directory.
+    pub async fn start_as(
+        user: u32,
+        dir: TempDir,
+        faults: &str,
+    ) -> Result<Self, (TempDir, ExitStatus)> {
         let _ = fs::remove_file(dir.path().join("addr"));
         let log = fs::File::create(dir.path().join("log")).unwrap();
         let mut command = command(dir.path());
         let process = command.env("VFOLDER_FAULTS", faults).stderr(log);
+        if user != geteuid().as_raw() {
+            process.uid(user).gid(user);
+        }
         let process = process.spawn().unwrap();
         Self::connect(dir, process).await
     }

@@ -62,11 +62,11 @@ pub fn found(tree: &Path) -> Amount {
     sum
 }
 
-fn accounts(rig: &Rig) -> Arc<Accounts> {
+pub fn accounts(rig: &Rig) -> Arc<Accounts> {
     rig.tasks.accounts("v").unwrap()
 }
 
-fn used(rig: &Rig) -> Amount {
+pub fn used(rig: &Rig) -> Amount {
     let volume = rig.volume.get().unwrap();
     accounts(rig).owner_use(&volume, OWNER).unwrap().used
 }

@@ -9,23 +9,29 @@ use std::{
 use super::{Broken, Stop};
 use crate::tree::Control;
 
-/// How much an archive of so many bytes may unpack to, whatever a request allows: a thousand times as much, and 1 GiB for
-/// free. (Deflate makes zeros 1,032 times smaller; nothing that people keep comes near.)
-const MOST_RATIO: u64 = 1_000;
+/// How much an archive of so many bytes may unpack to, whatever a request allows: 1,100 times as much, and 1 GiB for free.
+/// (Deflate makes anything at most 1,032 times smaller. Zstandard has no such limit, and nothing else that people keep comes
+/// near.)
+const MOST_RATIO: u64 = 1_100;
 const FREE: u64 = 1 << 30;
+static ZEROS: [u8; super::CHUNK] = [0; super::CHUNK];
 
 /// How much may come out of an archive.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     unpacked: u64,
+    /// With the zeros.
+    whole: u64,
 }
 
 impl Bounds {
-    /// For an archive of `size` bytes.
+    /// For an archive of `size` bytes, of which at most `most` are wanted.
     #[must_use]
-    pub fn for_size(size: u64) -> Self {
+    pub fn new(size: u64, most: u64) -> Self {
+        let unpacked = size.saturating_mul(MOST_RATIO).saturating_add(FREE);
         Self {
-            unpacked: size.saturating_mul(MOST_RATIO).saturating_add(FREE),
+            unpacked,
+            whole: unpacked.saturating_add(most),
         }
     }
 
@@ -43,6 +49,17 @@ impl Bounds {
             self.unpacked
         );
         Err(Stop::TooLarge(why))
+    }
+
+    /// The same where `zeros` more have come, which were found to be zeros: they become holes and take no space, so they
+    /// are bounded by nothing but what is wanted.
+    fn check_with(self, unpacked: u64, zeros: u64) -> Result<(), Stop> {
+        self.check(unpacked)?;
+        if unpacked.saturating_add(zeros) <= self.whole {
+            return Ok(());
+        }
+        let why = "has more zeros in it than may be unpacked";
+        Err(Stop::TooLarge(why.into()))
     }
 }
 
@@ -111,6 +128,7 @@ pub(super) struct Metered<'a> {
     bounds: Bounds,
     control: &'a Control,
     out: u64,
+    zeros: u64,
 }
 
 impl<'a> Metered<'a> {
@@ -120,6 +138,7 @@ impl<'a> Metered<'a> {
             bounds,
             control,
             out: 0,
+            zeros: 0,
         }
     }
 }
@@ -130,8 +149,11 @@ impl Read for Metered<'_> {
         // Not all that the caller has room for: the wish to stop must be heard.
         let most = buffer.len().min(super::CHUNK);
         let got = self.inner.read(&mut buffer[..most])?;
-        self.out += got as u64;
-        self.bounds.check(self.out)?;
+        match buffer[..got] == ZEROS[..got] {
+            true => self.zeros += got as u64,
+            false => self.out += got as u64,
+        }
+        self.bounds.check_with(self.out, self.zeros)?;
         Ok(got)
     }
 }

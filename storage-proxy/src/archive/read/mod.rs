@@ -25,6 +25,9 @@ use crate::tree::Control;
 
 /// Bytes of the file that are read at once.
 const CHUNK: usize = 64 << 10;
+/// How much of what has come out a Zstandard archive may refer back to, and makes us keep: 32 MiB, which is what "zstd -20"
+/// uses. The format allows 2 TiB, the library 128 MiB.
+const WINDOW_LOG: u32 = 25;
 
 /// An entry of an archive, as the archive says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +107,8 @@ impl<'a> Reader<'a> {
                 Tar::new(&mut metered(Box::new(unpacked))).each(visit)
             }
             Format::TarZst => {
-                let unpacked = zstd::Decoder::with_buffer(buffered()).map_err(Stop::from)?;
+                let mut unpacked = zstd::Decoder::with_buffer(buffered()).map_err(Stop::from)?;
+                unpacked.window_log_max(WINDOW_LOG).map_err(Stop::from)?;
                 Tar::new(&mut metered(Box::new(unpacked))).each(visit)
             }
             Format::Zip => {

@@ -3,7 +3,7 @@
 
 use std::{
     fs::File,
-    io::{BufReader, Read},
+    io::{BufRead as _, BufReader, Read},
 };
 
 use flate2::{Crc, bufread::DeflateDecoder};
@@ -70,12 +70,15 @@ impl<'a> Zip<'a> {
         &self,
         visit: &mut dyn FnMut(Found, &mut dyn Read) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Directory { at, size, entries } = self.directory;
+        let Directory { at, size, .. } = self.directory;
         let plain = Plain::part(self.file, at, at + size, self.control);
         let mut records = BufReader::with_capacity(super::CHUNK, plain);
         let (mut places, mut unpacked) = (Places::default(), 0_u64);
-        for _ in 0..entries {
+        let mut entries = 0;
+        // To its end, however many there are said to be.
+        while !records.fill_buf().map_err(Stop::from)?.is_empty() {
             check(self.control)?;
+            entries += 1;
             let record = record(&mut records)?;
             let begin = self.begin_of(&record)?;
             places.take(record.offset, begin + record.compressed, &record.name)?;
@@ -85,6 +88,7 @@ impl<'a> Zip<'a> {
             let found = found(record, &mut body)?;
             visit(found, &mut body)?;
         }
+        self.directory.has(entries)?;
         Ok(places.check()?)
     }
 

@@ -3,7 +3,10 @@
 //! There is no rename that publishes it. It is published by its totals in the journal, written when all that was done is
 //! durable; from then on it can't be cancelled. What was done before, if it ends otherwise, stays.
 
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::{
+    os::fd::OwnedFd,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use vfolder_common::error::{Exceeded, Refusal};
 
@@ -12,7 +15,7 @@ use crate::{
     archive::Stop as Unread,
     faults::{at, pass},
     task::{
-        Done, Failure, FailureKind, Guard, Stay,
+        Done, Failure, FailureKind, Guard, RaiseError, Stay, Work,
         lane::Long,
         spec::{InPlace, Totals},
     },
@@ -124,13 +127,18 @@ impl Job<'_> {
             return Ok(Step::Done(totals.into()));
         }
         drop(self.take_target()?);
+        self.task.begun_before.store(record.is_some(), Relaxed);
         if record.is_none() {
-            self.write_record(None)?;
+            self.unless_full(self.write_record(None))?;
         }
         self.at("inside.journalled")?;
         let spec = &self.task.spec;
         let (vfolder, fence) = (spec.work.vfolder(), Fence::for_writers(spec.epoch));
-        self.ledger.fences.raise(self.volume, vfolder, fence)?;
+        match self.ledger.fences.raise(self.volume, vfolder, fence) {
+            // This process knows it all the same, and notes it as soon as there is space.
+            Err(RaiseError::Volume(error)) => drop(self.unless_full(Err(error))?),
+            raised => raised?,
+        }
         self.at("inside.fenced")?;
         Ok(Step::Long(long))
     }
@@ -187,6 +195,20 @@ impl Job<'_> {
         pass("inside.done");
         self.tidy();
         Ok(Done::from(totals))
+    }
+
+    /// Whether something is noted. Of a removal, which makes space, it may be that there is none for it.
+    pub(super) fn unless_full(&self, noted: Result<(), VolumeError>) -> Result<bool, VolumeError> {
+        match noted {
+            Err(error)
+                if matches!(self.task.spec.work, Work::Remove(_))
+                    && error.is_for_want_of_space() =>
+            {
+                tracing::warn!(operation = %self.operation, %error, "removing without a note of it: the volume is full");
+                Ok(false)
+            }
+            noted => noted.map(|()| true),
+        }
     }
 
     /// Notes that from here on, what is there may be its own.

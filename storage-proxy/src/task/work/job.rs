@@ -111,7 +111,11 @@ impl Job<'_> {
     /// Before a failure is told of, what was staged is out of the way, and its space about to come back. A suspended
     /// task goes on later.
     pub(super) fn clean_up_after(&self, why: Interrupted) -> Interrupted {
-        if !matches!(why, Interrupted::Failed(_)) {
+        let Interrupted::Failed(failure) = &why else {
+            return why;
+        };
+        // What works in place goes on by what it has kept there, when it is tried again.
+        if failure.retryable && self.task.spec.work.is_in_place() {
             return why;
         }
         match self.trash_staging() {

@@ -12,7 +12,7 @@ mod recount;
 mod remove;
 mod verify;
 
-pub(super) use self::job::Job;
+pub(super) use self::{extract::clear_hidden, job::Job};
 use super::{Done, Failure, Work, lane::Long, phase::Stop, spec::Record};
 
 /// How far a task is.

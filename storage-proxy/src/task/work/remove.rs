@@ -1,6 +1,6 @@
 //! Removes what is in a tree. What is removed is gone: there is no trash for parts of a vfolder.
 
-use std::{os::fd::AsFd as _, thread};
+use std::{os::fd::AsFd as _, sync::atomic::Ordering::Relaxed, thread};
 
 use rustix::fs::{AtFlags, statat};
 
@@ -11,21 +11,21 @@ use super::{
 use crate::{
     account::Change,
     task::{Removal, spec::InPlace},
-    tree::{
-        Control, Fault, FileKind, Meta, Workers, error::named, open::open_directory, remove_tree,
-        usage,
-    },
+    tree::{Control, Fault, Workers, error::named, open::open_directory, usage},
 };
 
 impl Job<'_> {
     pub(super) fn remove(&self, removal: &Removal, inside: &Inside<'_>) -> Result<(), Ended> {
-        if inside.before.is_none() {
-            self.all_there(removal, inside)?;
+        let mut noted = inside.before.is_some();
+        if !noted {
+            // An earlier life may have removed something, and had no space to note that it would.
+            let missing_ok = removal.missing_ok || self.task.begun_before.load(Relaxed);
+            self.all_there(removal, missing_ok, inside)?;
             self.at("inside.checked")?;
-            self.note_inside(InPlace::default())?;
+            noted = self.note_removal()?;
         }
         self.at("inside.noted")?;
-        let removed = self.remove_and_count(removal, inside);
+        let removed = self.remove_and_count(removal, inside, noted);
         // Whatever is gone by now, however this ends.
         let done = inside.control.progress();
         let less = |n: u64| i64::try_from(n).unwrap_or(i64::MAX).saturating_neg();
@@ -37,8 +37,18 @@ impl Job<'_> {
         removed
     }
 
+    /// Notes that what is missing from now on may have been removed by this. False: there is no space for it.
+    fn note_removal(&self) -> Result<bool, Ended> {
+        Ok(self.unless_full(self.note_inside(InPlace::default()))?)
+    }
+
     /// Before anything is removed.
-    fn all_there(&self, removal: &Removal, inside: &Inside<'_>) -> Result<(), Ended> {
+    fn all_there(
+        &self,
+        removal: &Removal,
+        missing_ok: bool,
+        inside: &Inside<'_>,
+    ) -> Result<(), Ended> {
         for path in &removal.paths {
             let Some((above, name)) = path.split_last() else {
                 return Err(Ended::at(path)(Fault::Exists));
@@ -47,14 +57,19 @@ impl Job<'_> {
                 statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(named("fstatat"))
             });
             match found {
-                Err(Fault::NotFound) if removal.missing_ok => {}
+                Err(Fault::NotFound) if missing_ok => {}
                 found => drop(found.map_err(Ended::at(path))?),
             }
         }
         Ok(())
     }
 
-    fn remove_and_count(&self, removal: &Removal, inside: &Inside<'_>) -> Result<(), Ended> {
+    fn remove_and_count(
+        &self,
+        removal: &Removal,
+        inside: &Inside<'_>,
+        mut noted: bool,
+    ) -> Result<(), Ended> {
         let scan = Control::default();
         thread::scope(|scope| {
             let count = || count(removal, inside, &scan);
@@ -62,38 +77,21 @@ impl Job<'_> {
             if let Err(error) = counting.spawn_scoped(scope, count) {
                 tracing::warn!(operation = %self.operation, %error, "no thread to count what is to be removed");
             }
+            let workers = self.volume.backend().capabilities().remove_workers;
             let mut paths = removal.paths.iter();
             let removed = paths.try_for_each(|path| {
                 inside.step()?;
-                let Some((above, name)) = path.split_last() else {
-                    return Err(Ended::at(path)(Fault::Exists));
-                };
-                let parent = match inside.tree.directory(&above) {
+                // What forbids the removal stands, and a file that still has its name has all its bytes.
+                let removed = inside.tree.remove_with(path, true, workers, inside.control);
+                match removed {
                     // Gone with what it was below, or by an earlier life.
-                    Err(Fault::NotFound) => return Ok(()),
-                    opened => opened.map_err(Ended::at(path))?,
-                };
-                let before = statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW).map(Meta::from);
-                let removed =
-                    remove_tree(parent.as_fd(), &name, Workers::all_cores(), inside.control);
-                if let (Ok(()), Ok(meta)) = (&removed, before)
-                    && meta.kind != FileKind::Directory
-                {
-                    // A file by itself: of a directory, all that is in it has been counted.
-                    inside.control.entry_done();
-                    if meta.kind == FileKind::Regular && meta.links == 1 {
-                        inside.control.bytes_done(meta.size);
-                    }
+                    Err(error) if matches!(error.fault, Fault::NotFound | Fault::Gone) => {}
+                    removed => removed.map_err(Ended::Tree)?,
                 }
-                removed.map_err(|mut error| {
-                    let mut full = path.as_bytes().to_vec();
-                    if !error.path.is_empty() {
-                        full.push(b'/');
-                        full.append(&mut error.path);
-                    }
-                    error.path = full;
-                    Ended::Tree(error)
-                })
+                if !noted {
+                    noted = self.note_removal()?;
+                }
+                Ok(())
             });
             scan.stop();
             removed

@@ -1,70 +1,24 @@
 //! Archives that are made to do harm. None of them writes anything at all: what makes each refused is found before.
 
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    thread,
-};
+use std::{fs, path::Path};
 
-use tar::{EntryType, Header};
-use vfolder_storage_proxy::task::{Existing, FailureKind};
+use vfolder_storage_proxy::task::FailureKind;
 
 use super::{
     Scene,
-    zips::{Entry, deflated, file, zip},
+    tars::{GOOD, Member, member, named, sized, tar, with_pax},
+    zips::{Entry, deflated, file, zip, zip_of},
 };
 use crate::oracle;
 
-/// Type, name, target, content.
-type Member<'a> = (u8, &'a [u8], &'a [u8], &'a [u8]);
-
-pub fn tar(entries: &[Member<'_>]) -> Vec<u8> {
-    let mut all = Vec::new();
-    for (kind, name, target, content) in entries {
-        member(&mut all, *kind, name, target, content, content.len() as u64);
-    }
-    all.extend([0; 1024]);
-    all
+/// Behind a good one.
+fn also(entries: &[Member<'_>]) -> Vec<u8> {
+    tar(&[&[GOOD], entries].concat())
 }
 
-fn member(all: &mut Vec<u8>, kind: u8, name: &[u8], target: &[u8], content: &[u8], size: u64) {
-    let mut header = Header::new_gnu();
-    header.as_old_mut().name[..name.len()].copy_from_slice(name);
-    header.as_old_mut().linkname[..target.len()].copy_from_slice(target);
-    header.set_entry_type(EntryType::new(kind));
-    header.set_mode(0o6755);
-    header.set_mtime(1);
-    header.set_size(size);
-    header.set_cksum();
-    all.extend(header.as_bytes());
-    all.extend(content);
-    all.resize(all.len().next_multiple_of(512), 0);
-}
-
-/// One whose name is told by a pax header.
-fn named(name: &[u8]) -> Vec<u8> {
-    let mut length = name.len() + 7;
-    while length != name.len() + 7 + length.to_string().len() {
-        length = name.len() + 7 + length.to_string().len();
-    }
-    let record = [format!("{length} path=").as_bytes(), name, b"\n"].concat();
-    tar(&[(b'x', b"pax", b"", &record), (b'0', b"short", b"", b"x")])
-}
-
-fn sized(size: u64) -> Vec<u8> {
-    let mut all = Vec::new();
-    member(&mut all, b'0', b"absurd", b"", b"x", size);
-    all.extend([0; 1024]);
-    all
-}
-
-fn with_pax(record: &[u8]) -> Vec<u8> {
-    tar(&[(b'x', b"pax", b"", record), (b'0', b"a", b"", b"x")])
+/// Behind a good one.
+fn also_zipped(entry: Entry) -> Vec<u8> {
+    zip(&[file("good", b"x"), entry])
 }
 
 fn special(name: &str, mode: u32, content: &[u8]) -> Entry {
@@ -74,81 +28,77 @@ fn special(name: &str, mode: u32, content: &[u8]) -> Entry {
     }
 }
 
-const GOOD: Member<'_> = (b'0', b"good", b"", b"good");
-
-fn hostile() -> Vec<(&'static str, Vec<u8>)> {
+fn hostile_tars() -> Vec<(&'static str, Vec<u8>)> {
     let deep = b"a/".repeat(10_000);
     let whole = tar(&[GOOD]);
-    let zipped = zip(&[file("good", b"good")]);
     let mut checksum = whole.clone();
     checksum[0] ^= 1;
-    let mut gone = zipped.clone();
-    gone.truncate(zipped.len() - 1);
+    let link = (b'2', &b"s"[..], &b"/tmp"[..], &b""[..]);
+    let member_of = |name: &'static [u8]| (b'0', name, &b""[..], &b"x"[..]);
     vec![
-        ("parent", tar(&[GOOD, (b'0', b"../evil", b"", b"x")])),
-        (
-            "parent inside",
-            tar(&[GOOD, (b'0', b"a/../../evil", b"", b"x")]),
-        ),
-        ("absolute", tar(&[GOOD, (b'0', b"/tmp/evil", b"", b"x")])),
-        ("dot", tar(&[GOOD, (b'0', b"a/./b", b"", b"x")])),
-        ("empty component", tar(&[GOOD, (b'0', b"a//b", b"", b"x")])),
-        ("no name", tar(&[GOOD, (b'0', b"", b"", b"x")])),
-        ("root as a file", tar(&[GOOD, (b'0', b"./.", b"", b"x")])),
+        ("parent", also(&[member_of(b"../evil")])),
+        ("parent inside", also(&[member_of(b"a/../../evil")])),
+        ("absolute", also(&[member_of(b"/tmp/evil")])),
+        ("dot", also(&[member_of(b"a/./b")])),
+        ("empty component", also(&[member_of(b"a//b")])),
+        ("no name", also(&[member_of(b"")])),
+        ("root as a file", also(&[member_of(b"./.")])),
         ("deep", named(&deep)),
         ("long component", named(&[b'a'; 256])),
         ("NUL in the name", named(b"a\0b")),
         ("parent by pax", named(b"../evil")),
+        ("through a symlink", also(&[link, member_of(b"s/evil")])),
         (
-            "through a symlink",
-            tar(&[
-                GOOD,
-                (b'2', b"s", b"/tmp", b""),
-                (b'0', b"s/evil", b"", b"x"),
-            ]),
+            "a directory through a symlink",
+            also(&[link, (b'5', b"s/d", b"", b"")]),
         ),
         (
-            "through a later symlink",
-            tar(&[
-                GOOD,
-                (b'0', b"s/evil", b"", b"x"),
-                (b'2', b"t", b"/", b""),
-                (b'5', b"t/u", b"", b""),
-            ]),
+            "a symlink comes last, below it",
+            also(&[member_of(b"s/evil"), link]),
         ),
         (
-            "over a symlink",
-            tar(&[
-                GOOD,
-                (b'2', b"s", b"/tmp/evil", b""),
-                (b'0', b"s", b"", b"x"),
-            ]),
+            "a symlink comes last, in its place",
+            also(&[member_of(b"s"), link]),
+        ),
+        ("over a symlink", also(&[link, member_of(b"s")])),
+        (
+            "a symlink in a directory's place",
+            also(&[(b'5', b"s", b"", b""), link]),
+        ),
+        ("below a file", also(&[member_of(b"f"), member_of(b"f/x")])),
+        (
+            "over a directory",
+            also(&[member_of(b"d/x"), member_of(b"d")]),
+        ),
+        (
+            "a directory over a file",
+            also(&[member_of(b"f"), (b'5', b"f", b"", b"")]),
         ),
         (
             "link through a symlink",
-            tar(&[
-                GOOD,
-                (b'2', b"s", b"/etc", b""),
-                (b'1', b"h", b"s/passwd", b""),
-            ]),
+            also(&[link, (b'1', b"h", b"s/passwd", b"")]),
+        ),
+        (
+            "link through a symlink that comes last",
+            also(&[(b'1', b"h", b"s/x", b""), link]),
         ),
         (
             "hard link out",
-            tar(&[GOOD, (b'1', b"h", b"../../../../etc/passwd", b"")]),
+            also(&[(b'1', b"h", b"../../../../etc/passwd", b"")]),
         ),
         (
             "absolute hard link",
-            tar(&[GOOD, (b'1', b"h", b"/etc/passwd", b"")]),
+            also(&[(b'1', b"h", b"/etc/passwd", b"")]),
         ),
-        ("character device", tar(&[GOOD, (b'3', b"null", b"", b"")])),
-        ("block device", tar(&[GOOD, (b'4', b"sda", b"", b"")])),
-        ("unknown type", tar(&[GOOD, (b'Q', b"q", b"", b"")])),
-        ("sparse", tar(&[GOOD, (b'S', b"s", b"", b"")])),
-        ("symlink to nothing", tar(&[GOOD, (b'2', b"s", b"", b"")])),
+        ("character device", also(&[(b'3', b"null", b"", b"")])),
+        ("block device", also(&[(b'4', b"sda", b"", b"")])),
+        ("unknown type", also(&[(b'Q', b"q", b"", b"")])),
+        ("sparse", also(&[(b'S', b"s", b"", b"")])),
+        ("symlink to nothing", also(&[(b'2', b"s", b"", b"")])),
         ("cut off in a header", whole[..100 + 512].to_vec()),
         (
             "cut off in data",
-            tar(&[GOOD, (b'0', b"b", b"", &[1; 2000])])[..2048].to_vec(),
+            also(&[(b'0', b"b", b"", &[1; 2000])])[..2048].to_vec(),
         ),
         ("cut off before the end", whole[..1024].to_vec()),
         ("wrong checksum", [&whole[..1024], &checksum[..]].concat()),
@@ -176,107 +126,72 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
         }),
         ("garbage", b"this is no archive at all".repeat(100)),
         ("nothing", Vec::new()),
-        (
-            "zip: parent",
-            zip(&[file("good", b"x"), file("../evil", b"x")]),
-        ),
-        (
-            "zip: absolute",
-            zip(&[file("good", b"x"), file("/tmp/evil", b"x")]),
-        ),
-        ("zip: NUL", zip(&[file("good", b"x"), file("a\0b", b"x")])),
+    ]
+}
+
+fn hostile_zips() -> Vec<(&'static str, Vec<u8>)> {
+    let e = || file("e", b"x");
+    let two = [file("good", b"x"), e()];
+    let whole = zip(&two);
+    let cut_off = whole[..whole.len() - 1].to_vec();
+    vec![
+        ("zip: parent", also_zipped(file("../evil", b"x"))),
+        ("zip: absolute", also_zipped(file("/tmp/evil", b"x"))),
+        ("zip: NUL", also_zipped(file("a\0b", b"x"))),
         (
             "zip: through a symlink",
             zip(&[special("s", 0o120_777, b"/tmp"), file("s/evil", b"x")]),
         ),
         (
-            "zip: device",
-            zip(&[file("good", b"x"), special("null", 0o020_666, b"")]),
+            "zip: a symlink comes last",
+            zip(&[file("s/evil", b"x"), special("s", 0o120_777, b"/tmp")]),
         ),
+        ("zip: device", also_zipped(special("null", 0o020_666, b""))),
         (
             "zip: socket",
-            zip(&[file("good", b"x"), special("socket", 0o140_666, b"")]),
+            also_zipped(special("socket", 0o140_666, b"")),
         ),
-        (
-            "zip: encrypted",
-            zip(&[
-                file("good", b"x"),
-                Entry {
-                    flags: 1,
-                    ..file("e", b"x")
-                },
-            ]),
-        ),
+        ("zip: encrypted", also_zipped(Entry { flags: 1, ..e() })),
         (
             "zip: unknown method",
-            zip(&[
-                file("good", b"x"),
-                Entry {
-                    method: 99,
-                    ..file("e", b"x")
-                },
-            ]),
+            also_zipped(Entry { method: 99, ..e() }),
         ),
         (
             "zip: another name",
-            zip(&[
-                file("good", b"x"),
-                Entry {
-                    local: Some(b"../e".to_vec()),
-                    ..file("four", b"x")
-                },
-            ]),
+            also_zipped(Entry {
+                local: Some(b"../e".to_vec()),
+                ..file("four", b"x")
+            }),
         ),
         (
             "zip: elsewhere",
-            zip(&[
-                file("good", b"x"),
-                Entry {
-                    offset: Some(9),
-                    ..file("e", b"x")
-                },
-            ]),
+            also_zipped(Entry {
+                offset: Some(9),
+                ..e()
+            }),
         ),
         (
             "zip: beyond the end",
-            zip(&[
-                file("good", b"x"),
-                Entry {
-                    offset: Some(u32::MAX - 1),
-                    ..file("e", b"x")
-                },
-            ]),
+            also_zipped(Entry {
+                offset: Some(u32::MAX - 1),
+                ..e()
+            }),
         ),
         (
             "zip: larger than the file",
-            zip(&[
-                file("good", b"x"),
-                Entry {
-                    compressed: Some(1 << 30),
-                    size: 1 << 30,
-                    ..file("e", b"x")
-                },
-            ]),
+            also_zipped(Entry {
+                compressed: Some(1 << 30),
+                size: 1 << 30,
+                ..e()
+            }),
         ),
-        (
-            "zip: two sizes",
-            zip(&[
-                file("good", b"x"),
-                Entry {
-                    size: 2,
-                    ..file("e", b"x")
-                },
-            ]),
-        ),
+        ("zip: two sizes", also_zipped(Entry { size: 2, ..e() })),
         (
             "zip: sizes elsewhere",
-            zip(&[
-                file("good", b"x"),
-                Entry {
-                    size: u32::MAX,
-                    ..file("e", b"x")
-                },
-            ]),
+            also_zipped(Entry {
+                size: u32::MAX,
+                ..e()
+            }),
         ),
         (
             "zip: the same data twice",
@@ -289,7 +204,9 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
                 },
             ]),
         ),
-        ("zip: cut off", gone),
+        ("zip: fewer entries than it has", zip_of(&two, 1)),
+        ("zip: more entries than it has", zip_of(&two, 3)),
+        ("zip: cut off", cut_off),
         (
             "zip: only an end",
             b"PK\x05\x06\0\0\0\0\x09\0\x09\0\xff\0\0\0\0\0\0\0\0\0".to_vec(),
@@ -303,7 +220,7 @@ async fn a_hostile_archive_is_refused_before_anything_is_written() {
     let outside = scene.rig.dir.path().join("outside");
     fs::create_dir(&outside).unwrap();
     fs::write(scene.tree().join("mine"), "mine").unwrap();
-    for (what, archive) in hostile() {
+    for (what, archive) in [hostile_tars(), hostile_zips()].concat() {
         fs::write(scene.tree().join("archive"), &archive).unwrap();
         let before = oracle::describe(&scene.tree());
         let mut extraction = scene.extraction("archive");
@@ -327,147 +244,4 @@ async fn a_hostile_archive_is_refused_before_anything_is_written() {
     }
     assert!(!Path::new("/tmp/evil").exists());
     assert_eq!(fs::read_dir(outside).unwrap().count(), 0);
-}
-
-#[tokio::test]
-async fn odd_names_are_names_and_what_comes_twice_is_there_once() {
-    let scene = Scene::new();
-    let archive = tar(&[
-        (b'0', b"new\nline", b"", b"1"),
-        (b'0', b"\xff\xfe", b"", b"2"),
-        (b'0', b"a\\..\\..\\b", b"", b"3"),
-        (b'0', b"twice", b"", b"first"),
-        (b'0', b"twice", b"", b"second"),
-        (b'2', b"s", b"/etc/passwd", b""),
-        (b'6', b"fifo", b"", b""),
-        (b'1', b"h", b"twice", b""),
-    ]);
-    fs::write(scene.tree().join("archive"), archive).unwrap();
-    assert_eq!(
-        scene.extract(scene.extraction("archive")).await.failure,
-        None
-    );
-    let out = scene.tree().join("out");
-    assert_eq!(fs::read_dir(&out).unwrap().count(), 7);
-    assert_eq!(fs::read_to_string(out.join("h")).unwrap(), "second");
-    assert_eq!(
-        fs::read_link(out.join("s")).unwrap(),
-        Path::new("/etc/passwd")
-    );
-    let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(out.join("twice")).unwrap());
-    assert_eq!(mode & 0o7777, 0o755, "setuid and setgid are dropped");
-}
-
-#[tokio::test]
-async fn a_symlink_that_is_there_is_neither_followed_nor_replaced_by_a_directory() {
-    let scene = Scene::new();
-    let outside = scene.rig.dir.path().join("outside");
-    fs::create_dir(&outside).unwrap();
-    fs::create_dir(scene.tree().join("out")).unwrap();
-    symlink(&outside, scene.tree().join("out/d")).unwrap();
-    fs::write(
-        scene.tree().join("archive"),
-        tar(&[GOOD, (b'0', b"d/evil", b"", b"x")]),
-    )
-    .unwrap();
-    for existing in [Existing::Fail, Existing::Skip, Existing::Replace] {
-        let mut extraction = scene.extraction("archive");
-        extraction.existing = existing;
-        let failure = scene.extract(extraction).await.failure.unwrap();
-        assert_eq!(
-            failure.kind,
-            FailureKind::SymlinkInPath,
-            "{}",
-            failure.message
-        );
-        assert!(!scene.tree().join("out/good").exists());
-    }
-    // A file takes its place, and not that of what it points at.
-    fs::write(outside.join("target"), "outside").unwrap();
-    symlink(outside.join("target"), scene.tree().join("out/good")).unwrap();
-    fs::write(scene.tree().join("archive"), tar(&[GOOD])).unwrap();
-    let mut extraction = scene.extraction("archive");
-    extraction.existing = Existing::Replace;
-    assert_eq!(scene.extract(extraction).await.failure, None);
-    assert_eq!(
-        fs::read_to_string(scene.tree().join("out/good")).unwrap(),
-        "good"
-    );
-    assert_eq!(
-        fs::read_to_string(outside.join("target")).unwrap(),
-        "outside"
-    );
-}
-
-#[tokio::test]
-async fn what_is_no_file_is_no_archive_and_an_archive_does_not_replace_itself() {
-    let scene = Scene::new();
-    symlink("/etc/passwd", scene.tree().join("link")).unwrap();
-    fs::create_dir(scene.tree().join("directory")).unwrap();
-    for (name, kind) in [
-        ("link", FailureKind::SymlinkInPath),
-        ("directory", FailureKind::NotAFile),
-        ("none", FailureKind::FileNotFound),
-    ] {
-        let failure = scene.extract(scene.extraction(name)).await.failure.unwrap();
-        assert_eq!(failure.kind, kind, "{name}: {}", failure.message);
-    }
-    fs::write(
-        scene.tree().join("self"),
-        tar(&[(b'0', b"self", b"", b"x")]),
-    )
-    .unwrap();
-    let mut extraction = scene.extraction("self");
-    extraction.destination = super::path("");
-    extraction.existing = Existing::Replace;
-    let failure = scene.extract(extraction).await.failure.unwrap();
-    assert_eq!(failure.kind, FailureKind::ArchiveInvalid);
-}
-
-/// Somebody swaps directories for symlinks while it is unpacked, and while it is removed.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_writer_who_swaps_directories_for_symlinks_leads_nobody_outside() {
-    let scene = Scene::new();
-    let outside = scene.rig.dir.path().join("outside");
-    fs::create_dir_all(outside.join("d")).unwrap();
-    fs::write(outside.join("d/f0"), "outside").unwrap();
-    let names: Vec<String> = (0..200).map(|n| format!("d/f{n}")).collect();
-    let entries: Vec<_> = names
-        .iter()
-        .map(|n| (b'0', n.as_bytes(), &b""[..], &b"inside"[..]))
-        .collect();
-    fs::write(scene.tree().join("archive"), tar(&entries)).unwrap();
-    let (out, stop) = (scene.tree().join("out"), Arc::new(AtomicBool::new(false)));
-    fs::create_dir_all(out.join("d")).unwrap();
-    let swap = {
-        let (outside, stop) = (outside.clone(), Arc::clone(&stop));
-        move || {
-            let (d, away, link) = (out.join("d"), out.join("away"), out.join("link"));
-            while !stop.load(Relaxed) {
-                let _ = fs::rename(&d, &away);
-                let _ = symlink(outside.join("d"), &link);
-                let _ = fs::rename(&link, &d);
-                let _ = fs::remove_file(&d);
-                let _ = fs::rename(&away, &d);
-            }
-        }
-    };
-    let swapping = thread::spawn(swap);
-    let mut ends = Vec::new();
-    for _ in 0..15 {
-        let mut extraction = scene.extraction("archive");
-        extraction.existing = Existing::Replace;
-        let unpacked = scene.extract(extraction).await.failure;
-        let removed = scene.remove(&["out/d"], true).await.failure;
-        ends.push((unpacked.map(|f| f.kind), removed.map(|f| f.kind)));
-    }
-    stop.store(true, Relaxed);
-    swapping.join().unwrap();
-    let left: Vec<_> = fs::read_dir(outside.join("d")).unwrap().collect();
-    assert_eq!(left.len(), 1, "{ends:?}");
-    assert_eq!(
-        fs::read_to_string(outside.join("d/f0")).unwrap(),
-        "outside",
-        "{ends:?}"
-    );
 }

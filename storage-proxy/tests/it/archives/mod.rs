@@ -4,7 +4,12 @@ mod bombs;
 mod download;
 mod extract;
 mod hostile;
+mod links;
 mod mutated;
+mod quotas;
+mod removals;
+mod resumed;
+mod tars;
 mod zips;
 
 use std::{
@@ -15,6 +20,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use tempfile::TempDir;
 use uuid::Uuid;
 use vfolder_common::{
     error::Refusal,
@@ -25,6 +31,7 @@ use vfolder_storage_proxy::{
     file::{ArchiveStream, Files},
     task::{Existing, Extraction, Outcome, Removal, Work},
     tree::RelativePath,
+    volume::init,
 };
 
 use crate::{support::Rig, tasks::outcome};
@@ -41,7 +48,12 @@ pub fn path(path: impl AsRef<[u8]>) -> RelativePath {
 
 impl Scene {
     pub fn new() -> Self {
-        let (rig, vfolder) = (Rig::new(), Uuid::now_v7());
+        Self::within(tempfile::tempdir().unwrap())
+    }
+
+    pub fn within(dir: TempDir) -> Self {
+        init(&dir.path().join("v"), "v").unwrap();
+        let (rig, vfolder) = (Rig::on(dir), Uuid::now_v7());
         rig.make_tree(vfolder);
         Self { rig, vfolder }
     }

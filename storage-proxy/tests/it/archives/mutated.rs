@@ -36,7 +36,7 @@ fn packed(format: Format) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
-fn read(bytes: &[u8], format: Option<Format>) -> Result<u64, Stop> {
+pub fn read(bytes: &[u8], format: Option<Format>) -> Result<u64, Stop> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     let Some(format) = format.map_or_else(|| detect(&file), |format| Ok(Some(format)))? else {
@@ -44,7 +44,7 @@ fn read(bytes: &[u8], format: Option<Format>) -> Result<u64, Stop> {
     };
     let (size, control) = (bytes.len() as u64, Control::default());
     let mut total = 0;
-    let reader = Reader::new(&file, size, format, Bounds::for_size(size), &control);
+    let reader = Reader::new(&file, size, format, Bounds::new(size, 1 << 40), &control);
     reader.each(&mut |found, data| -> Result<(), Stop> {
         let mut content = Vec::new();
         data.take(1 << 20).read_to_end(&mut content)?;

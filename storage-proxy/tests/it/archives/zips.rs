@@ -2,6 +2,7 @@
 
 use flate2::{Compression, Crc, write::DeflateEncoder};
 use std::io::Write as _;
+use vfolder_storage_proxy::archive::{Format, Stop};
 
 /// An entry.
 #[derive(Clone)]
@@ -63,6 +64,11 @@ fn common(to: &mut Vec<u8>, entry: &Entry, name: &[u8]) {
 }
 
 pub fn zip(entries: &[Entry]) -> Vec<u8> {
+    zip_of(entries, u16::try_from(entries.len()).unwrap())
+}
+
+/// One that says it has so many.
+pub fn zip_of(entries: &[Entry], count: u16) -> Vec<u8> {
     let (mut all, mut directory) = (Vec::new(), Vec::new());
     for entry in entries {
         let offset = u32::try_from(all.len()).unwrap();
@@ -80,7 +86,6 @@ pub fn zip(entries: &[Entry]) -> Vec<u8> {
         directory.extend(&entry.name);
     }
     let begin = u32::try_from(all.len()).unwrap();
-    let count = u16::try_from(entries.len()).unwrap();
     all.extend(&directory);
     all.extend(b"PK\x05\x06\0\0\0\0");
     all.extend(count.to_le_bytes());
@@ -89,4 +94,13 @@ pub fn zip(entries: &[Entry]) -> Vec<u8> {
     all.extend(begin.to_le_bytes());
     all.extend([0; 2]);
     all
+}
+
+/// There are writers that know no ZIP64, and have no room for more than 65,535.
+#[test]
+fn a_zip_whose_count_of_entries_has_wrapped_around_is_read_whole() {
+    let entries: Vec<_> = (0..65_540).map(|n| file(n.to_string(), b"")).collect();
+    let read = |count| super::mutated::read(&zip_of(&entries, count), Some(Format::Zip));
+    assert_eq!(read(4), Ok(65_540));
+    assert!(matches!(read(5), Err(Stop::Broken(_))));
 }

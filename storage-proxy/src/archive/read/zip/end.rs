@@ -20,11 +20,29 @@ pub(super) struct Directory {
     pub at: u64,
     /// How many bytes it has.
     pub size: u64,
-    /// How many entries, as the archive says: of no use before they have been read.
-    pub entries: u64,
+    /// How many entries, as the archive says.
+    entries: u64,
+    /// Whether that is by a number that has room for all of them.
+    is_64: bool,
 }
 
 impl Directory {
+    /// That so many entries were found in it. Writers that know no ZIP64 say how many there are modulo 65,536.
+    pub fn has(&self, entries: u64) -> Result<(), Stop> {
+        let told = match self.is_64 {
+            true => entries,
+            false => entries % (u64::from(u16::MAX) + 1),
+        };
+        if told == self.entries {
+            return Ok(());
+        }
+        let why = format!(
+            "is damaged: its directory says that it has {} entries, and has {entries}",
+            self.entries
+        );
+        Err(Broken::archive(why).into())
+    }
+
     /// In a file of so many bytes.
     pub fn find(file: &File, length: u64) -> Result<Self, Stop> {
         let most = (END_LENGTH + LONGEST_COMMENT) as u64;
@@ -48,6 +66,7 @@ impl Directory {
             at: u32_at(end, 16).into(),
             size: u32_at(end, 12).into(),
             entries: u16_at(end, 10).into(),
+            is_64: false,
         };
         let disks = [4, 6].map(|at| u16_at(end, at));
         let parts = u16_at(end, 8) != u16_at(end, 10);
@@ -88,6 +107,7 @@ impl Directory {
             at: u64_at(&record, 48),
             size: u64_at(&record, 40),
             entries: u64_at(&record, 32),
+            is_64: true,
         };
         Ok(Some((directory, at)))
     }

@@ -1,9 +1,8 @@
 //! Looks at everything in an archive that can make it fail, before anything is written.
 
 use std::{
-    collections::HashSet,
+    ffi::CStr,
     fs::File,
-    hash::{BuildHasher, RandomState},
     io::{BufWriter, Read, Write as _},
 };
 
@@ -12,31 +11,30 @@ use super::{
     later::{Later, What, scratch},
     names::path_of,
     seen::Seen,
+    shape::Shape,
 };
 use crate::{
+    account::Amount,
     archive::{Broken, Found, Kind, Reader, Stop},
     task::{
         Existing, Extraction,
         work::inside::{Ended, Inside},
     },
-    tree::{Fault, FileKind, Put, RelativePath},
+    tree::{Fault, FileKind, Meta, Put, RelativePath, TreeError},
 };
-
-/// Symlinks and hard links of one archive at most: what they are called is remembered, by sixteen bytes each or so.
-const MOST_LINKS: usize = 2_000_000;
 
 pub(super) struct Check<'a> {
     extraction: &'a Extraction,
     inside: &'a Inside<'a>,
+    /// The name of what has none yet, which nothing in the archive may have.
+    hidden: &'a CStr,
     /// Of the destination, if it is there.
     there: Option<Put>,
     /// Of an earlier life: what is there now may be its own.
     before: Option<Seen>,
     seen: Seen,
     plan: Plan,
-    hashes: RandomState,
-    symlinks: HashSet<u64>,
-    links: usize,
+    shape: Shape,
 }
 
 /// What was found.
@@ -46,17 +44,21 @@ pub(super) struct Checked {
 }
 
 impl<'a> Check<'a> {
-    pub fn new(extraction: &'a Extraction, inside: &'a Inside<'a>, before: Option<Seen>) -> Self {
+    pub fn new(
+        extraction: &'a Extraction,
+        inside: &'a Inside<'a>,
+        hidden: &'a CStr,
+        before: Option<Seen>,
+    ) -> Self {
         Self {
             extraction,
             inside,
+            hidden,
             there: None,
             before,
             seen: Seen::default(),
             plan: Plan::default(),
-            hashes: RandomState::new(),
-            symlinks: HashSet::new(),
-            links: 0,
+            shape: Shape::default(),
         }
     }
 
@@ -73,6 +75,9 @@ impl<'a> Check<'a> {
         let mut later = BufWriter::new(later);
         reader.each(&mut |found, data: &mut dyn Read| self.entry(found, data, &mut later))?;
         later.flush().map_err(scratch)?;
+        if self.shape.is_unsure() {
+            reader.each(&mut |found, _: &mut dyn Read| self.look_again(&found))?;
+        }
         Ok(Checked {
             plan: self.plan,
             seen: self.seen,
@@ -97,20 +102,27 @@ impl<'a> Check<'a> {
                 _ => Err(broken("would take the place of the destination itself")),
             };
         }
-        self.not_through_its_own_symlinks(&found, &path)?;
+        if path.components().any(|name| name.as_c_str() == self.hidden) {
+            return Err(broken("has a name that this operation needs for itself"));
+        }
+        self.shape.take(&found.name, &found.kind, &path)?;
         let full = self.full(&path);
         if full.as_slice() == self.extraction.archive.as_bytes()
             && self.extraction.existing == Existing::Replace
         {
             return Err(broken("would replace the archive itself"));
         }
-        let was_there = self.was_there(number, &found, &path)?;
+        let now = self.look(&path);
+        let was_there = match &self.before {
+            Some(before) => before.was_there(number),
+            None => self.was_there(&found, &path, now)?,
+        };
         self.seen.note(number, was_there);
         let skipped = was_there
             && (found.kind == Kind::Directory || self.extraction.existing == Existing::Skip);
         if !skipped {
-            self.plan.wanted += 1;
             self.plan.bytes += found.size;
+            self.plan.more = self.plan.more.plus(more(&found, now.ok().flatten()));
         }
         let what = match found.kind {
             Kind::File | Kind::Fifo => return Ok(()),
@@ -127,13 +139,7 @@ impl<'a> Check<'a> {
                     let why = "is a hard link to what is not in the destination";
                     Stop::from(Broken::entry(&found.name, why))
                 })?;
-                self.not_through_its_own_symlinks(
-                    &Found {
-                        kind: Kind::File,
-                        ..Found::of(&found.name)
-                    },
-                    &target,
-                )?;
+                self.shape.link_to(&found.name, &target)?;
                 What::HardLink(target)
             }
         };
@@ -170,49 +176,33 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// No entry is below, or in the place of, a symlink of the same archive, whichever comes first.
-    fn not_through_its_own_symlinks(
-        &mut self,
-        found: &Found,
-        path: &RelativePath,
-    ) -> Result<(), Ended> {
-        if matches!(found.kind, Kind::Symlink(_) | Kind::HardLink(_)) {
-            self.links += 1;
-            if self.links > MOST_LINKS {
-                let why = format!("has more than {MOST_LINKS} links");
-                return Err(Stop::TooLarge(why).into());
-            }
-        }
-        let hash = |path: &[u8]| self.hashes.hash_one(path);
-        let bytes = path.as_bytes();
-        let prefixes = bytes.iter().enumerate();
-        let above = prefixes.filter(|(_, b)| **b == b'/').map(|(at, _)| at);
-        let through = above.map(|at| hash(&bytes[..at]));
-        if !self.symlinks.is_empty() && { through }.any(|hash| self.symlinks.contains(&hash)) {
-            let why = "leads through a symlink that the archive makes";
-            return Err(Stop::from(Broken::entry(&found.name, why)).into());
-        }
-        let own = hash(bytes);
-        if matches!(found.kind, Kind::Symlink(_)) {
-            self.symlinks.insert(own);
-        } else if self.symlinks.contains(&own) {
-            let why = "takes the place of a symlink that the archive makes";
-            return Err(Stop::from(Broken::entry(&found.name, why)).into());
+    /// Once all symlinks are known.
+    fn look_again(&self, found: &Found) -> Result<(), Ended> {
+        let destination = self.extraction.destination.as_bytes().len();
+        let path = path_of(&found.name, destination).map_err(Stop::from)?;
+        self.shape.look_again(&found.name, &found.kind, &path)?;
+        if let Kind::HardLink(target) = &found.kind {
+            let target = path_of(target, destination).map_err(Stop::from)?;
+            self.shape.look_again(&found.name, &Kind::File, &target)?;
         }
         Ok(())
     }
 
-    /// Whether there was something before this operation.
-    fn was_there(&self, number: u64, found: &Found, path: &RelativePath) -> Result<bool, Ended> {
-        if let Some(before) = &self.before {
-            return Ok(before.was_there(number));
-        }
-        let Some(put) = &self.there else {
-            return Ok(false);
-        };
+    /// What is there now.
+    fn look(&self, path: &RelativePath) -> Result<Option<Meta>, Fault> {
+        self.there.as_ref().map_or(Ok(None), |put| put.look(path))
+    }
+
+    /// Whether there is something before this operation.
+    fn was_there(
+        &self,
+        found: &Found,
+        path: &RelativePath,
+        now: Result<Option<Meta>, Fault>,
+    ) -> Result<bool, Ended> {
         let full = self.full(path);
-        let at = |fault| Ended::Tree(crate::tree::TreeError::new(fault, full.clone()));
-        let Some(meta) = put.look(path).map_err(at)? else {
+        let at = |fault| Ended::Tree(TreeError::new(fault, full.clone()));
+        let Some(meta) = now.map_err(at)? else {
             return Ok(false);
         };
         let is_directory = meta.kind == FileKind::Directory;
@@ -234,15 +224,12 @@ impl<'a> Check<'a> {
     }
 }
 
-impl Found {
-    /// A file of that name, to say what is wrong with it.
-    fn of(name: &[u8]) -> Self {
-        Self {
-            name: name.to_vec(),
-            kind: Kind::File,
-            mode: 0,
-            modified: (0, 0),
-            size: 0,
-        }
+/// What there will be more than now: of what takes the place of something, the difference. So a task that goes on after a
+/// crash asks for nothing that it has unpacked before, and that was counted since.
+fn more(found: &Found, now: Option<Meta>) -> Amount {
+    let replaced = now.map_or(0, |meta| meta.bytes_of_its_own());
+    Amount {
+        bytes: found.size.saturating_sub(replaced),
+        files: u64::from(now.is_none()),
     }
 }

@@ -1,6 +1,10 @@
 //! What is done after the files, kept in a file without a name: an archive may have any number of links and directories.
 
-use std::io::{self, Read, Write};
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    os::unix::fs::FileExt as _,
+};
 
 use rustix::io::Errno;
 
@@ -25,6 +29,8 @@ pub(super) enum What {
 const DIRECTORY: u8 = 0;
 const SYMLINK: u8 = 1;
 const HARD_LINK: u8 = 2;
+/// Bytes of one besides its texts, and besides its length behind it: kind, mode, time, the texts' lengths.
+const FIXED: usize = 1 + 4 + 16 + 4;
 
 impl Later {
     pub fn write(&self, to: &mut impl Write) -> io::Result<()> {
@@ -43,7 +49,26 @@ impl Later {
             to.write_all(&length.to_le_bytes())?;
             to.write_all(text)?;
         }
-        Ok(())
+        // By which it is found from behind.
+        let texts = self.path.as_bytes().len() + target.len();
+        let length = u32::try_from(FIXED + texts).unwrap_or(u32::MAX);
+        to.write_all(&length.to_le_bytes())
+    }
+
+    /// The one that ends before `end`, which becomes where that begins; nothing at the start.
+    pub fn read_back(from: &File, end: &mut u64) -> io::Result<Option<Self>> {
+        let wrong = || io::Error::from(io::ErrorKind::InvalidData);
+        let Some(at) = end.checked_sub(4) else {
+            return Ok(None);
+        };
+        let mut length = [0; 4];
+        from.read_exact_at(&mut length, at)?;
+        let length = u32::from_le_bytes(length);
+        let begin = at.checked_sub(length.into()).ok_or_else(wrong)?;
+        let mut one = vec![0; usize::try_from(*end - begin).unwrap_or_default()];
+        from.read_exact_at(&mut one, begin)?;
+        *end = begin;
+        Self::read(&mut &one[..])
     }
 
     /// The next one; nothing at the end.
@@ -58,6 +83,7 @@ impl Later {
             i64::from_le_bytes(bytes(from)?),
         );
         let (path, target) = (text(from)?, text(from)?);
+        bytes::<4>(from)?;
         let wrong = |_| io::Error::from(io::ErrorKind::InvalidData);
         let what = match kind[0] {
             DIRECTORY => What::Directory,
@@ -119,5 +145,13 @@ mod tests {
             assert_eq!(Later::read(&mut from).unwrap().as_ref(), Some(later));
         }
         assert_eq!(Later::read(&mut from).unwrap(), None);
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&kept, 0).unwrap();
+        let mut end = kept.len() as u64;
+        for later in all.iter().rev() {
+            let read = Later::read_back(&file, &mut end).unwrap();
+            assert_eq!(read.as_ref(), Some(later));
+        }
+        assert_eq!(Later::read_back(&file, &mut end).unwrap(), None);
     }
 }

@@ -12,11 +12,13 @@ mod check;
 mod later;
 mod names;
 mod seen;
+mod shape;
 mod unpack;
 
 use std::{ffi::CString, fs::File, os::fd::AsFd as _};
 
 use rustix::fs::{AtFlags, statat};
+use uuid::Uuid;
 
 use self::{check::Check, seen::Seen, unpack::Unpack};
 use super::{
@@ -24,10 +26,11 @@ use super::{
     inside::{Ended, Inside},
 };
 use crate::{
-    account::{Amount, Change},
+    account::{Amount, Change, Reservation},
     archive::{Bounds, Broken, Reader, Stop, detect},
-    task::{Extraction, Failure, FailureKind, spec::InPlace},
+    task::{Extraction, Failure, FailureKind, Work, spec::InPlace},
     tree::{Fault, FileKind, Meta, Put, RelativePath, open::open_regular},
+    volume::OpenVolume,
 };
 
 /// What there is to do, once everything was looked at.
@@ -35,10 +38,10 @@ use crate::{
 struct Plan {
     /// Entries of the archive.
     entries: u64,
-    /// Of them, those that are put somewhere.
-    wanted: u64,
-    /// Bytes of the files that are.
+    /// Bytes of the files that are put somewhere.
     bytes: u64,
+    /// What there will be more in the tree.
+    more: Amount,
 }
 
 impl Job<'_> {
@@ -53,7 +56,7 @@ impl Job<'_> {
             None => detect(&file)?
                 .ok_or_else(|| Stop::from(Broken::archive("is no tar, tar.gz, tar.zst or zip")))?,
         };
-        let bounds = Bounds::for_size(size);
+        let bounds = Bounds::new(size, extraction.max_bytes);
         let reader = Reader::new(&file, size, format, bounds, inside.control);
         let seen = match inside.before {
             // What was noted is there, or the disk has lost what it had.
@@ -70,7 +73,9 @@ impl Job<'_> {
             None => None,
         };
         let mut later = self.volume.scratch_file().map_err(later::scratch)?;
-        let checked = Check::new(extraction, inside, seen).run(&reader, &mut later)?;
+        let hidden = hidden_name(self.operation);
+        let check = Check::new(extraction, inside, &hidden, seen);
+        let checked = check.run(&reader, &mut later)?;
         let plan = checked.plan;
         self.at("inside.checked")?;
         if inside.before.is_none() {
@@ -80,19 +85,45 @@ impl Job<'_> {
         self.at("inside.noted")?;
         inside.control.set_totals(plan.entries, plan.bytes);
 
-        let asked = Amount {
-            bytes: plan.bytes,
-            files: plan.wanted,
-        };
-        let mut reservation = self.ledger.accounts.reserve(extraction.vfolder, asked)?;
-        let mut unpack = Unpack::new(self, extraction, inside, put(extraction, inside)?, &checked);
-        let unpacked = unpack
-            .files(&reader, &mut reservation)
-            .and_then(|()| unpack.later(&mut later));
-        let Change { bytes, files } = unpack.change;
+        let accounts = &self.ledger.accounts;
+        let mut reservation = accounts.reserve(extraction.vfolder, plan.more)?;
+        let mut change = Change::default();
+        let unpacked = destination(extraction, inside, hidden, &mut reservation, &mut change)
+            .and_then(|put| {
+                let put = put.noting(self.volume.place_note(self.operation)?);
+                let mut unpack = Unpack::new(self, extraction, inside, put, &checked, change);
+                let unpacked = unpack.all(&reader, &mut later, &mut reservation);
+                change = unpack.change;
+                unpacked
+            });
         // Whatever is there by now, however this ends.
-        reservation.settle(Change { bytes, files });
+        reservation.settle(change);
+        if unpacked.is_err() {
+            accounts.unsure(extraction.vfolder);
+        }
         unpacked
+    }
+}
+
+/// Of what is not whole yet. Nobody else's: it is of this operation alone.
+fn hidden_name(operation: Uuid) -> CString {
+    CString::new(format!(".vfolder-{operation}.part")).unwrap_or_default()
+}
+
+/// Removes what an extraction that was killed, and does not go on, has left of an entry that was not whole.
+pub(in crate::task) fn clear_hidden(volume: &OpenVolume, operation: Uuid, work: &Work) {
+    let Work::Extract(extraction) = work else {
+        return;
+    };
+    let (Ok(Some(note)), Ok(Some(tree))) =
+        (volume.place(operation), volume.tree(extraction.vfolder))
+    else {
+        return;
+    };
+    let destination = tree.directory(&extraction.destination);
+    let put = destination.and_then(|opened| Put::into(opened, hidden_name(operation)));
+    if let Ok(put) = put {
+        put.clear(&note);
     }
 }
 
@@ -120,15 +151,23 @@ fn not_a_file(path: &RelativePath) -> Failure {
     Failure::lasting(FailureKind::NotAFile, message)
 }
 
-/// The destination, made if it is missing.
-fn put(extraction: &Extraction, inside: &Inside<'_>) -> Result<Put, Ended> {
+/// The destination, made if it is missing. `change` is what came with that.
+fn destination(
+    extraction: &Extraction,
+    inside: &Inside<'_>,
+    hidden: CString,
+    reservation: &mut Reservation,
+    change: &mut Change,
+) -> Result<Put, Ended> {
     let at = Ended::at(&extraction.destination);
     let root = inside.tree.directory(&RelativePath::root()).map_err(&at)?;
-    // Never a name of the archive's: it is of this operation alone.
-    let hidden = CString::new(format!(".vfolder-{}.part", extraction.vfolder)).unwrap_or_default();
     let whole = Put::into(root, hidden.clone()).map_err(&at)?;
     inside.step()?;
-    whole.directory(&extraction.destination).map_err(&at)?;
+    let made = whole.directory(&extraction.destination);
+    let files = whole.tally().made;
+    change.files += i64::try_from(files).unwrap_or(i64::MAX);
+    made.map_err(&at)?;
+    reservation.grow(Amount { bytes: 0, files })?;
     let destination = inside
         .tree
         .directory(&extraction.destination)

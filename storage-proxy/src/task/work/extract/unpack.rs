@@ -24,11 +24,12 @@ use crate::{
             inside::{Ended, Inside},
         },
     },
-    tree::{Fault, Put, RelativePath, TreeError, put::Placed},
+    tree::{Fault, Put, RelativePath, TreeError, put::Tally},
 };
 
 /// Bytes that are written at once, and between two looks at the wish to stop.
 const CHUNK: usize = 128 << 10;
+static ZEROS: [u8; CHUNK] = [0; CHUNK];
 /// Between two notes of what is durable, at least; and as a part of the time, at most.
 const INTERVAL: Duration = Duration::from_secs(15);
 const SHARE: u32 = 10;
@@ -55,6 +56,7 @@ impl<'a> Unpack<'a> {
         inside: &'a Inside<'a>,
         put: Put,
         checked: &'a Checked,
+        change: Change,
     ) -> Self {
         Self {
             job,
@@ -62,7 +64,7 @@ impl<'a> Unpack<'a> {
             inside,
             put,
             seen: &checked.seen,
-            change: Change::default(),
+            change,
             made: 0,
             written: 0,
             noted: Instant::now(),
@@ -71,12 +73,23 @@ impl<'a> Unpack<'a> {
         }
     }
 
-    /// Files, directories and pipes.
-    pub fn files(
+    /// All of it; `later` is what comes after the files.
+    pub fn all(
         &mut self,
         reader: &Reader<'_>,
+        later: &mut File,
         reservation: &mut Reservation,
     ) -> Result<(), Ended> {
+        if self.inside.before.is_some() {
+            self.open_up(later)?;
+        }
+        self.files(reader, reservation)?;
+        self.links(later, reservation)?;
+        self.directories(later)
+    }
+
+    /// Files, directories and pipes.
+    fn files(&mut self, reader: &Reader<'_>, reservation: &mut Reservation) -> Result<(), Ended> {
         let durable = self.inside.before.map_or(0, |before| before.durable);
         let mut number = 0;
         reader.each(&mut |found: Found, data: &mut dyn Read| {
@@ -86,10 +99,6 @@ impl<'a> Unpack<'a> {
                         || found.kind == Kind::Directory));
             if is_wanted {
                 self.inside.step()?;
-                if number == durable && durable > 0 {
-                    // Here an earlier life has died.
-                    self.put.tidy(&path_of(&found.name, 0).map_err(Stop::from)?);
-                }
                 self.entry(&found, data, reservation)?;
             } else if number < durable {
                 self.inside.control.bytes_done(found.size);
@@ -114,33 +123,28 @@ impl<'a> Unpack<'a> {
             return Ok(());
         }
         let at = at(self.extraction, &path);
-        let placed = match found.kind {
-            Kind::Directory => {
-                let made = self.put.directory(&path).map_err(at)?;
-                self.made(made, 0, reservation)?;
-                return Ok(());
+        let put = match found.kind {
+            Kind::Directory => self.put.directory(&path).map_err(at),
+            Kind::Fifo => self.put.fifo(&path, found.mode, found.modified).map_err(at),
+            Kind::File => {
+                let put = self.file(found, &path, data);
+                put.map(|()| self.change.bytes += signed(found.size))
             }
-            Kind::Fifo => self
-                .put
-                .fifo(&path, found.mode, found.modified)
-                .map_err(at)?,
-            Kind::File => self.file(found, &path, data)?,
-            Kind::Symlink(_) | Kind::HardLink(_) => return Ok(()),
+            Kind::Symlink(_) | Kind::HardLink(_) => Ok(()),
         };
-        let made = placed.parents + u64::from(placed.replaced.is_none());
-        self.change.bytes += signed(found.size) - signed(placed.replaced.unwrap_or(0));
-        // What was asked for in advance has this entry in it, and not the directories on the way.
-        self.made(made, 1, reservation)
+        self.counted(put, reservation)
     }
 
-    /// So many directory entries more, of which so many were asked for in advance.
-    fn made(
+    /// Counts what has come and gone, also of what has failed half-way, before it says how `put` ended.
+    fn counted(
         &mut self,
-        made: u64,
-        expected: u64,
+        put: Result<(), Ended>,
         reservation: &mut Reservation,
     ) -> Result<(), Ended> {
+        let Tally { made, freed } = self.put.tally();
         self.change.files += signed(made);
+        self.change.bytes -= signed(freed);
+        put?;
         self.made += made;
         if self.made > self.extraction.max_files {
             let why = format!(
@@ -149,12 +153,10 @@ impl<'a> Unpack<'a> {
             );
             return Err(Stop::TooLarge(why).into());
         }
-        let unexpected = made.saturating_sub(expected.max(1));
-        if unexpected > 0 {
-            reservation.grow(Amount {
-                bytes: 0,
-                files: unexpected,
-            })?;
+        // What was asked for in advance has the entry in it, and not the directories on the way.
+        let files = made.saturating_sub(1);
+        if files > 0 {
+            reservation.grow(Amount { bytes: 0, files })?;
         }
         Ok(())
     }
@@ -164,7 +166,7 @@ impl<'a> Unpack<'a> {
         found: &Found,
         path: &RelativePath,
         data: &mut dyn Read,
-    ) -> Result<Placed, Ended> {
+    ) -> Result<(), Ended> {
         let Self {
             put,
             buffer,
@@ -199,7 +201,7 @@ impl<'a> Unpack<'a> {
                     return Err(Written::Ended(Stop::TooLarge(why).into()));
                 }
                 let chunk = &buffer[..got];
-                hole = chunk.iter().all(|b| *b == 0);
+                hole = chunk == &ZEROS[..got];
                 let done = match hole {
                     true => file.seek(SeekFrom::Current(signed(got as u64))).map(drop),
                     false => file.write_all(chunk),
@@ -230,29 +232,40 @@ impl<'a> Unpack<'a> {
         })
     }
 
-    /// Links, and then what directories are like, once nothing is put into them any more.
-    pub fn later(&mut self, later: &mut File) -> Result<(), Ended> {
-        for links in [true, false] {
-            later.seek(SeekFrom::Start(0)).map_err(scratch)?;
-            let mut from = BufReader::new(&*later);
-            while let Some(one) = Later::read(&mut from).map_err(scratch)? {
-                if (one.what == What::Directory) == links {
-                    continue;
-                }
+    /// Directories of an earlier life may have their modes by now, and forbid what is still to be put into them to whoever
+    /// is not root.
+    fn open_up(&self, later: &mut File) -> Result<(), Ended> {
+        later.seek(SeekFrom::Start(0)).map_err(scratch)?;
+        let mut from = BufReader::new(later);
+        while let Some(one) = Later::read(&mut from).map_err(scratch)? {
+            if one.what == What::Directory {
                 self.inside.step()?;
-                self.one_later(&one)?;
+                let opened = self.put.open_up(&one.path);
+                opened.map_err(at(self.extraction, &one.path))?;
             }
         }
         Ok(())
     }
 
-    fn one_later(&mut self, one: &Later) -> Result<(), Ended> {
-        let at = at(self.extraction, &one.path);
-        let placed = match &one.what {
-            What::Directory => {
-                let dressed = self.put.dress_directory(&one.path, one.mode, one.modified);
-                return dressed.map_err(at);
+    /// Once all files are there.
+    fn links(&mut self, later: &mut File, reservation: &mut Reservation) -> Result<(), Ended> {
+        later.seek(SeekFrom::Start(0)).map_err(scratch)?;
+        let mut from = BufReader::new(&*later);
+        while let Some(one) = Later::read(&mut from).map_err(scratch)? {
+            if one.what == What::Directory {
+                continue;
             }
+            self.inside.step()?;
+            let put = self.link(&one);
+            self.counted(put, reservation)?;
+            self.inside.control.entry_done();
+        }
+        Ok(())
+    }
+
+    fn link(&self, one: &Later) -> Result<(), Ended> {
+        let put = match &one.what {
+            What::Directory => Ok(()),
             What::Symlink(target) => {
                 let target = CString::new(target.as_slice()).unwrap_or_default();
                 self.put.symlink(&one.path, &target, one.modified)
@@ -268,11 +281,20 @@ impl<'a> Unpack<'a> {
                 put => put,
             },
         };
-        let placed = placed.map_err(at)?;
-        self.inside.control.entry_done();
-        let made = placed.parents + u64::from(placed.replaced.is_none());
-        self.change.files += signed(made);
-        self.change.bytes -= signed(placed.replaced.unwrap_or(0));
+        put.map_err(at(self.extraction, &one.path))
+    }
+
+    /// What directories are like, once nothing is put into them any more: from the last to the first, so that those
+    /// further down, which come later in most archives, are still within reach.
+    fn directories(&self, later: &mut File) -> Result<(), Ended> {
+        let mut end = later.seek(SeekFrom::End(0)).map_err(scratch)?;
+        while let Some(one) = Later::read_back(later, &mut end).map_err(scratch)? {
+            if one.what == What::Directory {
+                self.inside.step()?;
+                let dressed = self.put.dress_directory(&one.path, one.mode, one.modified);
+                dressed.map_err(at(self.extraction, &one.path))?;
+            }
+        }
         Ok(())
     }
 
