@@ -12,20 +12,24 @@
 
 mod accounts;
 mod book;
+mod count;
 mod exceeded;
+mod figures;
+mod notes;
 mod presence;
 mod reservation;
 mod rest;
 
 use std::fmt;
 
-pub(crate) use accounts::of_tree;
-pub use accounts::{Accounts, Count};
+pub use accounts::Accounts;
 pub use book::OwnerUse;
-pub use exceeded::Exceeded;
+pub use count::{Count, Counting, Found};
+pub use exceeded::{Exceeded, NotReserved};
+pub(crate) use notes::of_tree;
 pub use presence::Presence;
 pub use reservation::Reservation;
-pub use rest::IDLE;
+pub use rest::{IDLE, UNHEARD};
 
 use crate::{tree::Usage, volume::Figures};
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{EnterError, RaiseError};
 use crate::{
-    account::Exceeded,
+    account::NotReserved,
     tree::{Fault, Progress, TreeDigest, TreeError},
     volume::VolumeError,
 };
@@ -195,9 +195,13 @@ impl From<TreeError> for Failure {
     }
 }
 
-impl From<Exceeded> for Failure {
-    fn from(exceeded: Exceeded) -> Self {
-        Self::lasting(FailureKind::QuotaExceeded, exceeded.to_string())
+impl From<NotReserved> for Failure {
+    fn from(why: NotReserved) -> Self {
+        let kind = match why {
+            NotReserved::Exceeded(_) => FailureKind::QuotaExceeded,
+            NotReserved::Uncountable { .. } => FailureKind::IoError,
+        };
+        Self::lasting(kind, why.to_string())
     }
 }
 

@@ -79,8 +79,8 @@ fn one(
             let arrived = Arrivals::recall(&folder, &record);
             let mut state = open(record, arrived, last_written);
             let bytes = state.reserved;
-            // A limit that was lowered since keeps nobody from what was admitted.
-            state.reservation = accounts.reserve(vfolder, Amount { bytes, files: 1 }).ok();
+            let admitted = Amount { bytes, files: 1 };
+            state.reservation = Some(accounts.reserve_again(vfolder, admitted));
             state
         }
     };

@@ -12,7 +12,10 @@ impl Job<'_> {
         record: Option<Record>,
     ) -> Result<Step, Interrupted> {
         self.at("create.begin")?;
-        if !self.is_published(vfolder)? {
+        if self.is_published(vfolder)? {
+            // An earlier life may have died before it could note that.
+            self.open_account(vfolder, None);
+        } else {
             drop(self.take_target()?);
             if record.is_none() {
                 self.write_record(None)?;

@@ -1,7 +1,7 @@
 //! Reading and writing files over the wire.
 
 mod kills;
-mod kit;
+pub mod kit;
 mod landing;
 mod limits;
 mod reading;
