@@ -163,6 +163,7 @@ pub async fn serve(
     background.spawn(worker::work(ctx.clone(), ctx.stop.clone()));
     background.spawn(sweep::sweep(ctx.clone(), ctx.stop.clone()));
     background.spawn(sweep::tell_fences(ctx.clone(), ctx.stop.clone()));
+    background.spawn(sweep::tell_quotas(ctx.clone(), ctx.stop.clone()));
     background.spawn(returns::watch(ctx.clone(), ctx.stop.clone()));
     background.spawn(leftovers::clear_volumes(ctx.clone(), ctx.stop.clone()));
     background.spawn(feed::place_events(ctx.clone(), ctx.stop.clone()));

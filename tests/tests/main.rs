@@ -31,6 +31,7 @@ mod paused_manager;
 mod permissions;
 mod queue;
 mod quotas;
+mod quotas_told;
 mod races;
 mod raw;
 mod receipts;

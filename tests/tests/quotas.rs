@@ -46,7 +46,7 @@ fn found(tree: &Path) -> (i64, i64) {
     sum
 }
 
-fn limited(name: &str, max_bytes: Option<i64>, max_files: Option<i64>) -> VFolder {
+pub fn limited(name: &str, max_bytes: Option<i64>, max_files: Option<i64>) -> VFolder {
     VFolder {
         name: name.into(),
         max_bytes,
@@ -55,7 +55,7 @@ fn limited(name: &str, max_bytes: Option<i64>, max_files: Option<i64>) -> VFolde
     }
 }
 
-async fn clone(user: &User, source: &str, vfolder: VFolder, dry: bool) -> Operation {
+pub async fn clone(user: &User, source: &str, vfolder: VFolder, dry: bool) -> Operation {
     let request = CloneVFolderRequest {
         source_id: source.into(),
         vfolder: Some(vfolder),
@@ -102,7 +102,7 @@ fn limit_of(ended: &Operation) -> (String, [i64; 3]) {
     (info.metadata["subject"].clone(), figures)
 }
 
-fn fits(dry: &Operation) -> bool {
+pub fn fits(dry: &Operation) -> bool {
     operation_metadata(dry).estimate.unwrap().fits
 }
 
@@ -186,7 +186,7 @@ async fn a_clone_has_its_sources_limits_unless_it_says_otherwise(engine: Engine)
     assert!(told, "{event:?}");
 }
 
-fn of_user(id: &str) -> Option<Owner> {
+pub fn of_user(id: &str) -> Option<Owner> {
     Some(Owner {
         owner: Some(owner::Owner::User(id.into())),
     })
@@ -202,7 +202,7 @@ async fn set_quota(admin: &User, user: &str, max_bytes: i64) -> OwnerQuota {
     set.unwrap().into_inner()
 }
 
-async fn usage(user: &User) -> OwnerUsage {
+pub async fn usage(user: &User) -> OwnerUsage {
     let request = GetOwnerQuotaRequest::default();
     let quota = user.quotas.clone().get_owner_quota(request).await;
     quota.unwrap().into_inner().usage.unwrap()

@@ -6,11 +6,12 @@ use super::not_found;
 use crate::{
     context::Context,
     model::{Permission, Warrant},
-    store::{Id, Tx, mounts, vfolders},
-    vfolder::{Cause, Locked},
+    store::{Id, Tx, Vfolder, mounts, vfolders},
+    vfolder::{Cause, Locked, quota},
 };
 
-/// Releases a mount.
+/// Releases a mount. The storage-proxy hears of a session that may have written: what is in the tree is counted again before
+/// it decides about the owner's other vfolders, too.
 pub async fn release(
     ctx: &Context,
     warrant: &Warrant,
@@ -20,7 +21,12 @@ pub async fn release(
 ) -> Result<(), Refusal> {
     let mut tx = ctx.store.begin("mount.release").await?;
     let done = in_transaction(&mut tx, warrant, vfolder, id, allow_missing).await;
-    tx.finish(done).await
+    if let Some(row) = tx.finish(done).await?
+        && row.quota_untold
+    {
+        quota::tell(ctx, &row).await;
+    }
+    Ok(())
 }
 
 async fn in_transaction(
@@ -29,12 +35,12 @@ async fn in_transaction(
     vfolder: Id,
     id: Id,
     allow_missing: bool,
-) -> Result<(), Refusal> {
+) -> Result<Option<Vfolder>, Refusal> {
     let mut locked = Locked::admit(tx, vfolder, warrant, "").await?;
     let found = mounts::get(tx, id).await?;
     let Some(mount) = found.filter(|m| m.vfolder_id == vfolder) else {
         return if allow_missing {
-            Ok(())
+            Ok(None)
         } else {
             Err(not_found(id))
         };
@@ -59,5 +65,6 @@ async fn in_transaction(
         reason: format!("session \"{}\"", mount.session),
         ..Cause::default()
     };
-    locked.end_mount(tx, cause).await
+    locked.end_mount(tx, cause).await?;
+    Ok(Some(locked.row))
 }

@@ -6,20 +6,17 @@ use std::{
 };
 
 use tokio::time;
-use vfolder_common::{
-    error::{Reason, Refusal},
-    token::Quota,
-};
+use vfolder_common::error::{Reason, Refusal};
 
 use super::{cancel::cancelled, finish::finish, get, rate::Rate};
 use crate::{
     context::Context,
     model::State,
-    storage::{Outcome, Proxy, ProxyError, TaskNews},
+    storage::{Outcome, Proxy, ProxyError, TaskNews, TaskQuotas},
     store::{
         Change, Operation, Progress, StoreError, Timestamp,
         lease::{self, Ending, Lease, Retry},
-        vfolders,
+        mounts, vfolders,
     },
     vfolder::quota,
 };
@@ -149,8 +146,8 @@ async fn drive(
         }
     }
     let mut hub = ctx.store.hub().listen();
-    let quota = quota_of(ctx, op).await?;
-    let run = proxy.run_task(op, quota.as_ref());
+    let quotas = quotas_of(ctx, op).await?;
+    let run = proxy.run_task(op, &quotas);
     let Some(started) = while_renewing(ctx, op, held, *progress, run).await? else {
         return Ok(Ended::LeaseLost);
     };
@@ -205,13 +202,21 @@ async fn drive(
     }
 }
 
-/// How much may be in the vfolder that the operation makes or works in, as of now.
-async fn quota_of(ctx: &Context, op: &Operation) -> Result<Option<Quota>, Refusal> {
+/// How much may be in the vfolder that the operation makes or works in, and what to know of its source, as of now.
+async fn quotas_of(ctx: &Context, op: &Operation) -> Result<TaskQuotas, Refusal> {
     let mut tx = ctx.store.read("operation.quota").await?;
-    Ok(match vfolders::get(&mut tx, op.vfolder_id).await? {
-        Some(row) => Some(quota::told(&mut tx, &row).await?),
-        None => None,
-    })
+    let mut quotas = TaskQuotas::default();
+    if let Some(row) = vfolders::get(&mut tx, op.vfolder_id).await? {
+        quotas.vfolder = Some(quota::told(&mut tx, &row).await?);
+    }
+    if let Some(source) = op.source_id {
+        // Also one that has expired: until that is noted, nobody has said that what was counted is no longer so.
+        quotas.source_written = mounts::any_for_writing(&mut tx, source).await?;
+        if let Some(row) = vfolders::get(&mut tx, source).await? {
+            quotas.source = Some(quota::told(&mut tx, &row).await?);
+        }
+    }
+    Ok(quotas)
 }
 
 /// Waits for a call that may take longer than the lease. None: the lease was lost meanwhile.

@@ -10,7 +10,7 @@ use crate::{
     context::Context,
     model::{Access, Lane, State, Status, Warrant},
     store::{Id, Tx, feed, mounts, operations, queue, requests, vfolders},
-    vfolder::{Locked, fence, purge},
+    vfolder::{Locked, fence, purge, quota},
 };
 
 /// The most rows that one sweep of a kind touches.
@@ -60,6 +60,25 @@ pub async fn tell_fences(ctx: Context, stop: CancellationToken) {
             told = untold_fences(&ctx) => {
                 if let Err(refusal) = told {
                     tracing::warn!(error = %refusal, "fences not told; the next sweep goes on");
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = time::sleep(ctx.settings.operations.tick) => {}
+        }
+    }
+}
+
+/// Tells the storage-proxies about quotas what they have not heard when it happened, until told to stop. Apart from the rest,
+/// for the same reason.
+pub async fn tell_quotas(ctx: Context, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            told = quota::tell_rest(&ctx) => {
+                if let Err(refusal) = told {
+                    tracing::warn!(error = %refusal, "quotas not told; the next sweep goes on");
                 }
             }
         }

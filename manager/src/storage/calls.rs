@@ -69,6 +69,17 @@ pub struct QuotaOf {
     pub quota: Quota,
 }
 
+/// What a task's vfolders may hold, and what to know of them: no part of the task.
+#[derive(Clone, Debug, Default)]
+pub struct TaskQuotas {
+    /// Of the vfolder that it makes or works in.
+    pub vfolder: Option<Quota>,
+    /// Of the one that it copies.
+    pub source: Option<Quota>,
+    /// Sessions may be writing into that one.
+    pub source_written: bool,
+}
+
 /// Why a task ended without its result. Nothing of it is visible.
 #[derive(Debug)]
 pub struct Failure {
@@ -141,11 +152,11 @@ impl Proxy {
         })
     }
 
-    /// Starts an operation's task, or attaches to it. `quota` is that of the vfolder that it makes or works in.
+    /// Starts an operation's task, or attaches to it.
     pub async fn run_task(
         &self,
         operation: &Operation,
-        quota: Option<&Quota>,
+        quotas: &TaskQuotas,
     ) -> Result<TaskStream<'_>, ProxyError> {
         let vfolder_id = operation.vfolder_id.to_string();
         let task = match operation.kind {
@@ -169,7 +180,9 @@ impl Proxy {
             volume: operation.volume.clone(),
             epoch: operation.epoch,
             task: Some(task),
-            quota: quota.map(quota_to_wire),
+            quota: quotas.vfolder.as_ref().map(quota_to_wire),
+            source_quota: quotas.source.as_ref().map(quota_to_wire),
+            source_written: quotas.source_written,
         };
         self.fault("call.run_task", Side::Before)?;
         let stream = self

@@ -4,6 +4,6 @@ mod calls;
 mod proxy;
 mod volumes;
 
-pub use calls::{Fence, Outcome, QuotaOf, TaskNews, TaskStream};
+pub use calls::{Fence, Outcome, QuotaOf, TaskNews, TaskQuotas, TaskStream};
 pub use proxy::{Proxy, ProxyError, unavailable};
 pub use volumes::{OpenError, Volumes};

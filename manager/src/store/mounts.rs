@@ -136,3 +136,15 @@ pub async fn vfolders_with_expired(
         .await)
     .map_err(StoreError::of("mounts.vfolders_with_expired"))
 }
+
+/// Whether a vfolder has mounts for writing, live or expired and not swept yet.
+pub async fn any_for_writing(tx: &mut Tx, vfolder: Id) -> Result<bool, StoreError> {
+    let found: i64 = on!(tx, c => mounts::table
+        .filter(mounts::vfolder_id.eq(vfolder))
+        .filter(mounts::mode.eq(Mode::ReadWrite))
+        .count()
+        .get_result(c)
+        .await)
+    .map_err(StoreError::of("mounts.any_for_writing"))?;
+    Ok(found > 0)
+}

@@ -4,7 +4,7 @@ use diesel::{ExpressionMethods as _, OptionalExtension as _, QueryDsl as _, prel
 use diesel_async::RunQueryDsl;
 
 use super::{
-    StoreError, Timestamp, Tx, Vfolder,
+    Id, StoreError, Timestamp, Tx, Vfolder,
     engine::on,
     schema::{owner_quotas, vfolders},
 };
@@ -22,6 +22,7 @@ pub struct OwnerQuota {
     pub max_files: i64,
     pub revision: i64,
     pub update_time: Timestamp,
+    pub untold: bool,
 }
 
 impl OwnerQuota {
@@ -105,4 +106,57 @@ pub async fn vfolders_of(
         .load(c)
         .await)
     .map_err(StoreError::of("quotas.vfolders_of"))
+}
+
+/// The vfolders of a volume about which its storage-proxy has not heard the last.
+pub async fn untold(tx: &mut Tx, volume: &str, limit: i64) -> Result<Vec<Vfolder>, StoreError> {
+    on!(tx, c => vfolders::table
+        .filter(vfolders::quota_untold.eq(true))
+        .filter(vfolders::volume.eq(volume))
+        .order(vfolders::id)
+        .select(Vfolder::as_select())
+        .limit(limit)
+        .load(c)
+        .await)
+    .map_err(StoreError::of("quotas.untold"))
+}
+
+/// The owners about whose limits on a volume its storage-proxy has not heard the last.
+pub async fn untold_owners(
+    tx: &mut Tx,
+    volume: &str,
+    limit: i64,
+) -> Result<Vec<OwnerQuota>, StoreError> {
+    on!(tx, c => owner_quotas::table
+        .filter(owner_quotas::untold.eq(true))
+        .filter(owner_quotas::volume.eq(volume))
+        .order((owner_quotas::owner_kind, owner_quotas::owner_id))
+        .select(OwnerQuota::as_select())
+        .limit(limit)
+        .load(c)
+        .await)
+    .map_err(StoreError::of("quotas.untold_owners"))
+}
+
+/// Notes that the storage-proxy has heard of a vfolder as of that revision. No change that anybody sees.
+pub async fn mark_told(tx: &mut Tx, id: Id, revision: i64) -> Result<(), StoreError> {
+    on!(tx, c => diesel::update(vfolders::table.find(id))
+        .filter(vfolders::revision.eq(revision))
+        .set(vfolders::quota_untold.eq(false))
+        .execute(c)
+        .await)
+    .map(|_| ())
+    .map_err(StoreError::of("quotas.mark_told"))
+}
+
+/// Notes that the storage-proxy has heard of an owner's limits, all the owner's vfolders included.
+pub async fn mark_owner_told(tx: &mut Tx, row: &OwnerQuota) -> Result<(), StoreError> {
+    let key = (&row.volume, &row.owner_kind, &row.owner_id);
+    on!(tx, c => diesel::update(owner_quotas::table.find(key))
+        .filter(owner_quotas::revision.eq(row.revision))
+        .set(owner_quotas::untold.eq(false))
+        .execute(c)
+        .await)
+    .map(|_| ())
+    .map_err(StoreError::of("quotas.mark_owner_told"))
 }

@@ -34,6 +34,7 @@ diesel::table! {
         max_bytes -> BigInt,
         max_files -> BigInt,
         mounted_revision -> BigInt,
+        quota_untold -> Bool,
     }
 }
 
@@ -153,6 +154,7 @@ diesel::table! {
         max_files -> BigInt,
         revision -> BigInt,
         update_time -> TimestampColumn,
+        untold -> Bool,
     }
 }
 

@@ -47,6 +47,7 @@ pub struct Vfolder {
     pub max_bytes: i64,
     pub max_files: i64,
     pub mounted_revision: i64,
+    pub quota_untold: bool,
 }
 
 impl Vfolder {

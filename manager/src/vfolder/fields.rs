@@ -66,6 +66,7 @@ impl NewVfolder {
             max_bytes: self.max_bytes,
             max_files: self.max_files,
             mounted_revision: 0,
+            quota_untold: false,
         }
     }
 }

@@ -121,6 +121,7 @@ impl Locked {
     pub fn note_mount_gone(&mut self, mode: Mode) {
         if mode == Mode::ReadWrite {
             self.row.mounted_revision = self.row.revision + 1;
+            self.row.quota_untold = true;
         }
     }
 

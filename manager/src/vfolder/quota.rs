@@ -1,11 +1,12 @@
 //! Limits: what the storage-proxy is told, and the limits of owners.
 //!
 //! The manager keeps limits, the storage-proxy counts. Whatever lets somebody write brings the limits along (grants,
-//! tasks), so that a lost message costs nothing but time; a change is also told at once, for those who hold grants
-//! already, and for filesystems that keep limits themselves.
+//! tasks). A change is also told at once, and so is the end of a session that may have written: for those who hold grants
+//! already, for the owner's other vfolders, and for filesystems that keep limits themselves. What was not heard is noted in
+//! the row that has changed, in the same transaction, and told again until it is (`untold`): a lost message costs time only.
 
 use vfolder_common::{
-    error::Refusal,
+    error::{Reason, Refusal},
     token::{Limits, Quota},
 };
 use vfolder_proto::storage::GetOwnerUsageResponse;
@@ -16,6 +17,12 @@ use crate::{
     storage::QuotaOf,
     store::{OwnerQuota, StoreError, Tx, Vfolder, quotas, vfolders},
 };
+
+/// So many vfolders are told of in one call: a write to disk for each has to fit into the call's time.
+const AT_ONCE: usize = 64;
+const LIMIT: i64 = 64;
+/// So many calls in one sweep of a volume.
+const ROUNDS: usize = 64;
 
 /// What the storage-proxy of a vfolder needs to know.
 pub async fn told(tx: &mut Tx, row: &Vfolder) -> Result<Quota, StoreError> {
@@ -50,25 +57,85 @@ pub struct Shown {
     pub usage: Option<GetOwnerUsageResponse>,
 }
 
-/// Tells the storage-proxy of a vfolder's limits that have changed. What fails is made good by the next grant or task.
+/// Tells the storage-proxy of a vfolder's limits that have changed, or of a session that has ended. What fails is told again
+/// later, and by the next grant or task.
 pub async fn tell(ctx: &Context, row: &Vfolder) {
-    let told = async {
-        let mut tx = ctx.store.read("quota.tell").await?;
-        let quota = told(&mut tx, row).await?;
-        drop(tx);
-        send(
-            ctx,
-            &row.volume,
-            vec![QuotaOf {
-                vfolder: row.id,
-                quota,
-            }],
-        )
-        .await
-    };
-    if let Err(error) = told.await {
-        tracing::info!(vfolder = %row.id, %error, "storage-proxy not told of new limits; the next grant will");
+    if let Err(error) = tell_of(ctx, &row.volume, std::slice::from_ref(row)).await {
+        tracing::info!(vfolder = %row.id, %error, "storage-proxy not told of limits; it will be");
     }
+}
+
+/// Tells it of some, and notes that it has heard.
+async fn tell_of(ctx: &Context, volume: &str, rows: &[Vfolder]) -> Result<(), Refusal> {
+    let mut tx = ctx.store.read("quota.tell").await?;
+    let mut all = Vec::with_capacity(rows.len());
+    for row in rows {
+        let (vfolder, quota) = (row.id, told(&mut tx, row).await?);
+        all.push(QuotaOf { vfolder, quota });
+    }
+    drop(tx);
+    send(ctx, volume, &all).await?;
+    // By id, as all who lock several.
+    for row in rows.iter().filter(|row| row.quota_untold) {
+        let mut tx = ctx.store.begin("quota.told").await?;
+        let done = quotas::mark_told(&mut tx, row.id, row.revision).await;
+        tx.finish(done).await?;
+    }
+    Ok(())
+}
+
+/// Tells it of an owner's limits and which vfolders they are about, and notes that it has heard.
+async fn tell_of_owner(ctx: &Context, row: &OwnerQuota) -> Result<(), Refusal> {
+    let mut tx = ctx.store.read("quota.tell").await?;
+    let theirs = quotas::vfolders_of(&mut tx, &row.volume, &row.owner()).await?;
+    drop(tx);
+    let all: Vec<_> = theirs
+        .iter()
+        .map(|vfolder| QuotaOf {
+            vfolder: vfolder.id,
+            quota: of(vfolder, Some(row)),
+        })
+        .collect();
+    send(ctx, &row.volume, &all).await?;
+    let mut tx = ctx.store.begin("quota.told").await?;
+    let done = quotas::mark_owner_told(&mut tx, row).await;
+    Ok(tx.finish(done).await?)
+}
+
+/// Tells the storage-proxies what they have not heard yet, as far as they answer.
+///
+/// # Errors
+/// Those of the store.
+pub async fn tell_rest(ctx: &Context) -> Result<(), Refusal> {
+    for volume in ctx.volumes.names() {
+        if let Err(error) = tell_rest_of(ctx, volume).await {
+            if error.reason() == Reason::StoreUnavailable {
+                return Err(error);
+            }
+            tracing::debug!(volume, %error, "the rest about quotas is left for the next sweep");
+        }
+    }
+    Ok(())
+}
+
+async fn tell_rest_of(ctx: &Context, volume: &str) -> Result<(), Refusal> {
+    // More is left for the next sweep.
+    for _ in 0..ROUNDS {
+        let mut tx = ctx.store.read("quota.untold").await?;
+        let rows = quotas::untold(&mut tx, volume, LIMIT).await?;
+        drop(tx);
+        tell_of(ctx, volume, &rows).await?;
+        if rows.len() < AT_ONCE {
+            break;
+        }
+    }
+    let mut tx = ctx.store.read("quota.untold").await?;
+    let owners = quotas::untold_owners(&mut tx, volume, LIMIT).await?;
+    drop(tx);
+    for row in owners {
+        tell_of_owner(ctx, &row).await?;
+    }
+    Ok(())
 }
 
 /// Writes an owner's limits on a volume, and tells the storage-proxy which vfolders they are about.
@@ -88,20 +155,16 @@ pub async fn set(
             max_files,
             revision: before.map_or(1, |before| before.revision + 1),
             update_time: tx.now().await?,
+            untold: true,
             ..none(volume, owner)
         };
         quotas::set(&mut tx, &row).await?;
-        let theirs = quotas::vfolders_of(&mut tx, volume, owner).await?;
-        Ok::<_, Refusal>((row, theirs))
+        Ok::<_, Refusal>(row)
     }
     .await;
-    let (row, theirs) = tx.finish(done).await?;
-    let told = theirs.iter().map(|vfolder| QuotaOf {
-        vfolder: vfolder.id,
-        quota: of(vfolder, Some(&row)),
-    });
-    if let Err(error) = send(ctx, volume, told.collect()).await {
-        tracing::info!(owner = owner.key(), volume, %error, "storage-proxy not told of new limits; the next grants will");
+    let row = tx.finish(done).await?;
+    if let Err(error) = tell_of_owner(ctx, &row).await {
+        tracing::info!(owner = owner.key(), volume, %error, "storage-proxy not told of new limits; it will be");
     }
     Ok(with_usage(ctx, row).await)
 }
@@ -144,8 +207,10 @@ pub async fn admits(ctx: &Context, row: &Vfolder, bytes: u64, files: u64) -> Res
     let used = ctx.volumes.owner(&row.volume)?;
     let used = used.owner_usage(&row.volume, &quota.owner).await;
     let used = used.map_err(|e| e.into_refusal(&row.volume))?;
-    Ok(fits(quota.all.bytes, used.bytes.saturating_add(bytes))
-        && fits(quota.all.files, used.files.saturating_add(files)))
+    // What is under way is there soon.
+    let bytes = bytes.saturating_add(used.bytes.saturating_add(used.reserved_bytes));
+    let files = files.saturating_add(used.files.saturating_add(used.reserved_files));
+    Ok(fits(quota.all.bytes, bytes) && fits(quota.all.files, files))
 }
 
 fn none(volume: &str, owner: &Owner) -> OwnerQuota {
@@ -157,6 +222,7 @@ fn none(volume: &str, owner: &Owner) -> OwnerQuota {
         max_files: 0,
         revision: 0,
         update_time: crate::store::Timestamp(0),
+        untold: false,
     }
 }
 
@@ -176,11 +242,11 @@ async fn with_usage(ctx: &Context, row: OwnerQuota) -> Shown {
     }
 }
 
-async fn send(ctx: &Context, volume: &str, told: Vec<QuotaOf>) -> Result<(), Refusal> {
-    if told.is_empty() {
-        return Ok(());
-    }
+async fn send(ctx: &Context, volume: &str, told: &[QuotaOf]) -> Result<(), Refusal> {
     let proxy = ctx.volumes.owner(volume)?;
-    let sent = proxy.set_quotas(volume, &told).await;
-    sent.map_err(|e| e.into_refusal(volume))
+    for some in told.chunks(AT_ONCE) {
+        let sent = proxy.set_quotas(volume, some).await;
+        sent.map_err(|e| e.into_refusal(volume))?;
+    }
+    Ok(())
 }

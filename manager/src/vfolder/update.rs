@@ -137,7 +137,10 @@ async fn in_transaction(
     };
     let status = locked.row.status;
     locked
-        .change(tx, Transition::Edit, status, cause, |row| edit.apply(row))
+        .change(tx, Transition::Edit, status, cause, |row| {
+            row.quota_untold |= edit.is_about_quotas();
+            edit.apply(row);
+        })
         .await?;
     Ok(locked.row)
 }

@@ -2,37 +2,19 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use uuid::Uuid;
 use vfolder_common::token::{Limits, Quota};
 
-use super::{Amount, Change, Exceeded};
+use super::{Amount, Change, Exceeded, NotReserved, figures::Account};
 
 /// All accounts of a volume that are in memory, and their owners' sums.
 #[derive(Debug, Default)]
 pub struct Book {
     accounts: HashMap<Uuid, Account>,
     owners: HashMap<String, Owner>,
-}
-
-/// A vfolder's figures.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Account {
-    /// The newest that was told. Its `owner` and limits hold; those of the owner are in the owner's sums.
-    pub quota: Quota,
-    /// What is in the tree; nothing while that is not known.
-    pub used: Option<Amount>,
-    /// Whether that is for sure. What was counted while somebody wrote, is not.
-    pub exact: bool,
-    /// Set aside.
-    pub reserved: Amount,
-    /// So many are in the tree to change it.
-    inside: u32,
-    /// Rises with whatever may change the tree or the figures.
-    pub changes: u64,
-    changed: Option<Instant>,
 }
 
 /// An owner's limits and sums.
@@ -56,31 +38,14 @@ pub struct OwnerUse {
     pub uncounted: u64,
 }
 
-impl Account {
-    fn at_work(&mut self) {
-        self.changes += 1;
-        self.changed = Some(Instant::now());
-    }
-
-    /// Nobody changes the tree or is about to.
-    pub fn is_quiet(&self) -> bool {
-        self.inside == 0 && self.reserved == Amount::default()
-    }
-
-    /// Nobody has for so long.
-    pub fn is_at_rest(&self, idle: Duration) -> bool {
-        self.is_quiet() && self.changed.is_none_or(|at| at.elapsed() >= idle)
-    }
-}
-
 impl Book {
     /// Takes note of limits, unless newer ones are known.
     pub fn learn(&mut self, vfolder: Uuid, quota: &Quota) {
         self.edit(vfolder, |account| {
+            account.hear();
             if quota.mounted > account.quota.mounted {
                 // A session has changed what we don't know of.
                 account.quota.mounted = quota.mounted;
-                account.exact = false;
                 account.changes += 1;
             }
             if quota.revision > account.quota.revision {
@@ -89,6 +54,11 @@ impl Book {
                 account.quota.owner.clone_from(&quota.owner);
             }
         });
+        self.learn_owner(quota);
+    }
+
+    /// Takes note of an owner's limits, unless newer ones are known.
+    pub fn learn_owner(&mut self, quota: &Quota) {
         let owner = self.owners.entry(quota.owner.clone()).or_default();
         if quota.owner_revision > owner.revision {
             (owner.revision, owner.limits) = (quota.owner_revision, quota.all);
@@ -116,15 +86,19 @@ impl Book {
 
     /// Whether it must be counted before its figures may decide anything, and whether that can be done now.
     pub fn must_count(&self, vfolder: Uuid) -> bool {
-        let Some(account) = self.accounts.get(&vfolder) else {
-            return false;
-        };
-        let unsure = account.used.is_none() || (!account.exact && account.is_quiet());
-        unsure && self.is_limited(vfolder)
+        let account = self.accounts.get(&vfolder);
+        account.is_some_and(Account::must_count) && self.is_limited(vfolder)
+    }
+
+    /// All that must be counted before anything may decide about `vfolder`: others first.
+    pub fn to_count(&self, vfolder: Uuid) -> Vec<Uuid> {
+        let mut all = self.uncounted_beside(vfolder);
+        all.extend(self.must_count(vfolder).then_some(vfolder));
+        all
     }
 
     /// The other vfolders that must be counted before the owner's limits may decide anything about this one.
-    pub fn uncounted_beside(&self, vfolder: Uuid) -> Vec<Uuid> {
+    fn uncounted_beside(&self, vfolder: Uuid) -> Vec<Uuid> {
         let account = self.accounts.get(&vfolder);
         let owner = account.and_then(|account| self.owners.get(&account.quota.owner));
         let Some(owner) = owner.filter(|owner| owner.limits.any()) else {
@@ -138,39 +112,66 @@ impl Book {
 
     /// What was counted. `mounted` is up to which end of a mount that holds.
     pub fn counted(&mut self, vfolder: Uuid, used: Amount, mounted: i64, exact: bool) {
-        self.edit(vfolder, |account| {
-            account.used = Some(used);
-            account.exact = exact && mounted >= account.quota.mounted;
-            account.changes += 1;
-        });
+        self.edit(vfolder, |account| account.counted(used, mounted, exact));
     }
 
-    /// The volume was away: nothing that was known of what is in the trees is still for sure.
+    /// There is no tree: nothing is in it, until [`Book::counted`] or [`Book::doubt`] says that there is one.
+    pub fn absent(&mut self, vfolder: Uuid) {
+        if let Some(account) = self.accounts.get(&vfolder) {
+            let mounted = account.quota.mounted;
+            self.counted(vfolder, Amount::default(), mounted, true);
+        }
+    }
+
+    /// Nothing that was known of what is in the tree is still for sure.
     pub fn doubt(&mut self, vfolder: Uuid) {
         if self.accounts.contains_key(&vfolder) {
-            self.edit(vfolder, |account| {
-                (account.used, account.exact) = (None, false);
-                account.changes += 1;
-            });
+            self.edit(vfolder, Account::doubt);
         }
     }
 
-    /// What is known may not be so.
+    /// Something may have changed that was not told of: it is counted once nobody writes.
     pub fn unsure(&mut self, vfolder: Uuid) {
-        if self.accounts.contains_key(&vfolder) {
-            self.edit(vfolder, |account| {
-                account.exact = false;
-                account.changes += 1;
-            });
+        if let Some(account) = self.accounts.get_mut(&vfolder) {
+            account.exact = false;
+            account.changes += 1;
         }
+    }
+
+    /// Its tree can't be counted now, for that reason.
+    pub fn uncountable(&mut self, vfolder: Uuid, why: String) {
+        if let Some(account) = self.accounts.get_mut(&vfolder) {
+            account.cannot_count(why);
+        }
+    }
+
+    /// Whether sessions write into the tree at this moment.
+    pub fn sessions(&mut self, vfolder: Uuid, writing: bool) {
+        if let Some(account) = self.accounts.get_mut(&vfolder) {
+            account.sessions = writing.then_some(account.quota.mounted);
+        }
+    }
+
+    /// Those without any limit of whom nobody has heard for so long.
+    pub fn unheard(&self, idle: Duration) -> Vec<Uuid> {
+        let unheard = self
+            .accounts
+            .iter()
+            .filter(|(vfolder, account)| account.is_unheard(idle) && !self.is_limited(**vfolder));
+        unheard.map(|(vfolder, _)| *vfolder).collect()
     }
 
     pub fn forget(&mut self, vfolder: Uuid) {
         if self.accounts.contains_key(&vfolder) {
+            let owner = self.accounts.get(&vfolder).map(|a| a.quota.owner.clone());
             self.edit(vfolder, |account| *account = Account::default());
             self.accounts.remove(&vfolder);
             if let Some(nobody) = self.owners.get_mut("") {
                 nobody.vfolders.remove(&vfolder);
+            }
+            let idle = |owner: &Owner| owner.vfolders.is_empty() && !owner.limits.any();
+            if let Some(owner) = owner.filter(|owner| self.owners.get(owner).is_some_and(idle)) {
+                self.owners.remove(&owner);
             }
         }
     }
@@ -189,13 +190,18 @@ impl Book {
         }
     }
 
-    pub fn reserve(&mut self, vfolder: Uuid, asked: Amount) -> Result<(), Exceeded> {
+    pub fn reserve(&mut self, vfolder: Uuid, asked: Amount) -> Result<(), NotReserved> {
         self.admits(vfolder, asked)?;
-        self.edit(vfolder, |account| {
-            account.reserved = account.reserved.plus(asked);
-            account.at_work();
-        });
+        self.reserve_anyway(vfolder, asked);
         Ok(())
+    }
+
+    /// What is there already is set aside, whatever the limits are now.
+    pub fn reserve_anyway(&mut self, vfolder: Uuid, amount: Amount) {
+        self.edit(vfolder, |account| {
+            account.reserved = account.reserved.plus(amount);
+            account.hear();
+        });
     }
 
     pub fn give_back(&mut self, vfolder: Uuid, amount: Amount) {
@@ -209,6 +215,11 @@ impl Book {
         }
         self.edit(vfolder, |account| {
             account.reserved = account.reserved.beyond(reserved);
+            account.hear();
+            if change == Change::default() {
+                // The tree is as it was.
+                return;
+            }
             account.at_work();
             if let Some(used) = account.used {
                 account.used = used.changed(change);
@@ -235,15 +246,24 @@ impl Book {
 
     /// Those of whom nobody has heard for so long, with what they have come to.
     pub fn at_rest(&self, idle: Duration) -> Vec<(Uuid, u64)> {
-        let resting = self.accounts.iter().filter(|(_, account)| {
-            account.exact && account.used.is_some() && account.is_at_rest(idle)
-        });
+        let resting = self
+            .accounts
+            .iter()
+            .filter(|(_, account)| account.final_figures().is_some() && account.is_at_rest(idle));
         resting
             .map(|(vfolder, account)| (*vfolder, account.changes))
             .collect()
     }
 
-    fn admits(&self, vfolder: Uuid, asked: Amount) -> Result<(), Exceeded> {
+    fn admits(&self, vfolder: Uuid, asked: Amount) -> Result<(), NotReserved> {
+        let account = self.accounts.get(&vfolder);
+        if let Some(why) = account.and_then(Account::why_uncountable)
+            && asked != Amount::default()
+            && self.is_limited(vfolder)
+        {
+            let why = why.to_owned();
+            return Err(NotReserved::Uncountable { vfolder, why });
+        }
         for (subject, unit, limit, used) in self.limits_of(vfolder) {
             let asked = match unit {
                 BYTES => asked.bytes,
@@ -259,7 +279,8 @@ impl Book {
                     limit,
                     used,
                     asked,
-                });
+                }
+                .into());
             }
         }
         Ok(())

@@ -299,6 +299,13 @@ fn nothing_is_final_while_somebody_is_in_the_tree() {
     assert_eq!(book.at_rest(Duration::ZERO).len(), 0);
     book.leave(id);
     assert_eq!(book.at_rest(Duration::ZERO).len(), 1);
+    // What is set aside for later is not in the tree yet.
     book.reserve(id, Amount { bytes: 1, files: 1 }).unwrap();
+    assert_eq!(book.at_rest(Duration::ZERO).len(), 1);
+    book.unsure(id);
+    assert_eq!(book.at_rest(Duration::ZERO).len(), 0);
+    book.counted(id, Amount::default(), 0, true);
+    // What a session writes at this moment makes no figure final, until it is told that one has ended.
+    book.sessions(id, true);
     assert_eq!(book.at_rest(Duration::ZERO).len(), 0);
 }

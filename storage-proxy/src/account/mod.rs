@@ -12,6 +12,10 @@
 
 mod accounts;
 mod book;
+mod count;
+mod figures;
+mod not_reserved;
+mod notes;
 mod on_disk;
 mod presence;
 mod reservation;
@@ -19,12 +23,14 @@ mod rest;
 
 use std::fmt;
 
-pub(crate) use accounts::of_tree;
-pub use accounts::{Accounts, Count};
+pub use accounts::Accounts;
 pub use book::OwnerUse;
+pub use count::{Count, Counting, Found};
+pub use not_reserved::NotReserved;
+pub(crate) use notes::of_tree;
 pub use presence::Presence;
 pub use reservation::Reservation;
-pub use rest::IDLE;
+pub use rest::{IDLE, UNHEARD};
 pub use vfolder_common::error::Exceeded;
 
 use crate::{tree::Usage, volume::Figures};

@@ -1,6 +1,6 @@
 //! Who may be changing a tree.
 
-use std::sync::Arc;
+use std::{sync::Arc, thread::panicking};
 
 use uuid::Uuid;
 
@@ -15,6 +15,11 @@ pub struct Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.shared.book().leave(self.vfolder);
+        let mut book = self.shared.book();
+        book.leave(self.vfolder);
+        if panicking() {
+            // What it has done was not told.
+            book.unsure(self.vfolder);
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! What is set aside for somebody.
 
-use std::sync::Arc;
+use std::{sync::Arc, thread::panicking};
 
 use uuid::Uuid;
 use vfolder_common::error::Refusal;
 
-use super::{Amount, Change, Exceeded, accounts::Shared};
+use super::{Amount, Change, NotReserved, accounts::Shared};
 
 /// What is set aside. Dropped, it is given back.
 #[derive(Debug)]
@@ -34,8 +34,8 @@ impl Reservation {
     /// As [`Reservation::grow`].
     ///
     /// # Errors
-    /// The limit that is in the way; what was reserved before stays.
-    pub fn try_grow(&mut self, more: Amount) -> Result<(), Exceeded> {
+    /// See [`NotReserved`]; what was reserved before stays.
+    pub fn try_grow(&mut self, more: Amount) -> Result<(), NotReserved> {
         self.shared.book().reserve(self.vfolder, more)?;
         self.amount = self.amount.plus(more);
         Ok(())
@@ -51,6 +51,11 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.shared.book().give_back(self.vfolder, self.amount);
+        let mut book = self.shared.book();
+        book.give_back(self.vfolder, self.amount);
+        if panicking() {
+            // Some of it may be in the tree.
+            book.unsure(self.vfolder);
+        }
     }
 }

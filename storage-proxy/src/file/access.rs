@@ -13,9 +13,9 @@ use super::{Limits, Transfer, transfer::Transfers, turns::Turns, upload::Uploads
 use crate::{
     account::Accounts,
     refuse,
-    task::{Guard, Stay, Tasks},
+    task::{Fences, Guard, Stay, Tasks},
     tree::{Control, RelativePath, Shelf, TreeRoot},
-    volume::OpenVolume,
+    volume::{OpenVolume, Volume},
 };
 
 /// Of one vfolder, threads at most that are in its tree at once, of the [32](crate::task::LOOKS) of its volume.
@@ -166,55 +166,85 @@ impl Files {
         if let Some(quota) = &grant.quota {
             accounts.learn(grant.vfolder, quota);
         }
-        if stay == Stay::Writing {
-            self.count_first(&accounts, &name, grant.vfolder).await?;
-        }
-        let turn = self.in_tree.take(grant.vfolder).await;
-        let done = self.tasks.serve(&name, move |volume| {
-            let _turn = turn;
-            let by_volume = |error| refuse::by_volume(&error);
-            let volume = volume.get().map_err(by_volume)?;
-            let guard = fences
-                .enter(&volume, grant.vfolder, stay, grant.epoch, control)
-                .map_err(|error| refuse::by_fence(&error))?;
-            let tree = volume.tree(grant.vfolder).map_err(by_volume)?;
-            let tree = tree.ok_or_else(|| refuse::no_tree(grant.vfolder))?;
-            let visit = Visit {
-                volume: &volume,
-                tree: &tree,
-                guard: &guard,
-                accounts: &accounts,
-            };
-            match work(&visit) {
-                Ok(done) => Ok((done, guard)),
-                Err(_) if guard.is_cut() => Err(cut_off(grant.vfolder)),
-                Err(refusal) => Err(accounts.explain(&volume, grant.vfolder, refusal)),
+        let mut work = work;
+        loop {
+            let (entering, own) = (Arc::clone(&fences), Arc::clone(&accounts));
+            let (grant, control) = (grant.clone(), Arc::clone(&control));
+            let vfolder = grant.vfolder;
+            let turn = self.in_tree.take(vfolder).await;
+            let done = self.tasks.serve(&name, move |volume| {
+                let _turn = turn;
+                visit(volume, &entering, &own, (grant, stay, control), work)
+            });
+            match done.await.map_err(by_tasks)?? {
+                Visited::Done(done) => return Ok(done),
+                Visited::Uncounted(later) => work = later,
             }
-        });
-        done.await.map_err(by_tasks)?
+            self.count_first(&accounts, &name, vfolder).await?;
+        }
     }
 
-    /// Where the tree has to be counted before anything may be added, one request does, and the others wait without holding
-    /// a thread.
+    /// Where something has to be counted before anything may be added to the tree, one request does, on a thread of its
+    /// own, and the others wait without holding one.
     async fn count_first(
         &self,
         accounts: &Arc<Accounts>,
         volume: &str,
         vfolder: Uuid,
     ) -> Result<(), Refusal> {
-        let Some(turn) = accounts.turn(vfolder) else {
+        let counting = accounts.may_count().await;
+        // By whoever was before us.
+        if accounts.is_ready(vfolder) {
             return Ok(());
-        };
-        let _turn = turn.lock_owned().await;
+        }
         let accounts = Arc::clone(accounts);
-        let counted = self.tasks.serve(volume, move |volume| {
+        let counted = self.tasks.count(volume, move |volume| {
             let volume = volume.get()?;
-            accounts.make_ready(&volume, vfolder, &Control::default())
+            accounts.make_ready_now(&volume, vfolder, accounts.control(), &counting)
         });
         let counted = counted
             .await
             .map_err(|refused| refuse::by_tasks(&refused))?;
         counted.map_err(|error| refuse::by_volume(&error))
+    }
+}
+
+/// What came of coming in.
+enum Visited<T, W> {
+    Done((T, Guard)),
+    /// Nothing yet: something has to be counted first, and then this work is still to be done.
+    Uncounted(W),
+}
+
+fn visit<T, W: FnOnce(&Visit<'_>) -> Result<T, Refusal>>(
+    volume: &Volume,
+    fences: &Fences,
+    accounts: &Arc<Accounts>,
+    (grant, stay, control): (Grant, Stay, Arc<Control>),
+    work: W,
+) -> Result<Visited<T, W>, Refusal> {
+    let by_volume = |error| refuse::by_volume(&error);
+    let volume = volume.get().map_err(by_volume)?;
+    let entered = fences.try_enter(&volume, grant.vfolder, stay, grant.epoch, control);
+    let Some(guard) = entered.map_err(|error| refuse::by_fence(&error))? else {
+        return Ok(Visited::Uncounted(work));
+    };
+    let tree = volume.tree(grant.vfolder).map_err(by_volume)?;
+    let Some(tree) = tree else {
+        drop(guard);
+        accounts.forget_treeless(&volume, grant.vfolder);
+        return Err(refuse::no_tree(grant.vfolder));
+    };
+    let visit = Visit {
+        volume: &volume,
+        tree: &tree,
+        guard: &guard,
+        accounts,
+    };
+    match work(&visit) {
+        Ok(done) => Ok(Visited::Done((done, guard))),
+        Err(_) if guard.is_cut() => Err(cut_off(grant.vfolder)),
+        Err(refusal) => Err(accounts.explain(&volume, grant.vfolder, refusal)),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     account::Change,
     refuse,
     task::Stay,
-    tree::{Control, Entry, RelativePath},
+    tree::{Control, Entry, Fault, RelativePath},
 };
 
 impl Files {
@@ -30,7 +30,14 @@ impl Files {
         let (vfolder, control) = (grant.vfolder, Arc::new(Control::default()));
         let moved = self.in_tree(grant, Stay::Writing, Arc::clone(&control), move |visit| {
             let renamed = visit.tree.rename(&from, &to, replace, &control);
-            let renamed = renamed.map_err(|error| refuse::by_tree(&error))?;
+            let renamed = renamed.map_err(|error| {
+                // Perhaps only once something was replaced, which was not told.
+                let before = matches!(error.fault, Fault::Exists | Fault::Inside);
+                if replace && !before {
+                    visit.accounts.unsure(vfolder);
+                }
+                refuse::by_tree(&error)
+            })?;
             if let Some(replaced) = renamed.replaced {
                 let bytes = i64::try_from(replaced.bytes).unwrap_or(i64::MAX);
                 visit.accounts.changed(

@@ -31,14 +31,16 @@ pub(super) fn keep(
     volume: &OpenVolume,
     told: &[(Uuid, Quota)],
 ) -> Result<(), VolumeError> {
+    let mut there = Vec::with_capacity(told.len());
     for (vfolder, quota) in told {
-        accounts.learn(*vfolder, quota);
+        // One whose tree is gone, or not there yet, has no note; whoever makes it brings its limits.
+        let has_tree = volume.tree(*vfolder)?.is_some();
+        accounts.learn_if(*vfolder, quota, has_tree);
+        there.extend(has_tree.then_some(*vfolder));
     }
-    // One whose tree is gone, or not there yet, has no note.
-    for (vfolder, _) in told {
-        if volume.tree(*vfolder)?.is_some() {
-            accounts.keep(volume, *vfolder)?;
-        }
+    // All of it is known before any of it is written: that takes longer.
+    for vfolder in there {
+        accounts.keep(volume, vfolder)?;
     }
     Ok(())
 }

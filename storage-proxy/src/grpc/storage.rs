@@ -150,9 +150,16 @@ impl StorageService for Storage {
     ) -> Result<Response<Self::RunTaskStream>, Status> {
         let mut request = request.into_inner();
         let quota = request.quota.take().map(quota::read);
+        let source = request.source_quota.take().map(quota::read);
+        let written = request.source_written;
         let (operation, spec) = read_task(request)?;
-        if let (Some(quota), Ok(accounts)) = (quota, self.tasks.accounts(&spec.volume)) {
-            accounts.learn(spec.work.vfolder(), &quota);
+        if let Ok(accounts) = self.tasks.accounts(&spec.volume) {
+            if let Some(quota) = quota {
+                accounts.learn(spec.work.vfolder(), &quota);
+            }
+            if let (Some(quota), Work::Clone { source, .. }) = (source, &spec.work) {
+                accounts.learn_source(*source, &quota, written);
+            }
         }
         let task = self
             .tasks

@@ -9,10 +9,11 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    Fences, Refused, activity::Activity, rates::Rates, reclaim::Reclaimer, verdicts::Verdicts,
+    Fences, Refused, activity::Activity, rates::Rates, reclaim::Reclaimer, rest::Rest,
+    verdicts::Verdicts,
 };
 use crate::{
-    account::{Accounts, IDLE},
+    account::{Accounts, IDLE, UNHEARD},
     volume::{OpenVolume, Volume, VolumeError},
 };
 
@@ -59,11 +60,16 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// Writes what there was no space for before, and the figures of trees that nobody changes any more.
+    /// Writes what there was no space for before.
     pub fn note_rest(&self, volume: &OpenVolume) {
         self.fences.note_rest(volume);
         self.verdicts.note_rest(volume);
+    }
+
+    /// Writes the figures of trees that nobody changes any more, and forgets those that no figures are needed of.
+    pub fn rest(&self, volume: &OpenVolume) {
         self.close_accounts(volume, IDLE);
+        self.accounts.forget_unheard(UNHEARD);
     }
 
     /// Writes the figures of trees that nobody has changed for so long.
@@ -81,6 +87,7 @@ pub(super) struct Lane {
     pub sweeping: Mutex<()>,
     pub ledger: Ledger,
     pub reclaimer: Reclaimer,
+    pub rest: Rest,
     pub activity: Arc<Activity>,
     /// For those who make archives of files while somebody reads them.
     pub archives: Arc<Semaphore>,
@@ -117,6 +124,7 @@ impl Lane {
                 reclaim_duty,
                 busy,
             ),
+            rest: Rest::start(Arc::clone(&volume), ledger.clone()),
             activity,
             volume,
             ledger,

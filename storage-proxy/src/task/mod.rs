@@ -15,6 +15,7 @@ mod phase;
 mod rates;
 mod reclaim;
 mod registry;
+mod rest;
 mod running;
 mod slots;
 mod spec;

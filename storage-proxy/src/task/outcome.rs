@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{EnterError, RaiseError};
 use crate::{
-    account::Exceeded,
+    account::{Exceeded, NotReserved},
     tree::{Fault, Progress, TreeDigest, TreeError},
     volume::VolumeError,
 };
@@ -204,6 +204,17 @@ impl From<Exceeded> for Failure {
         Self {
             exceeded: Some(Box::new(exceeded.clone())),
             ..Self::lasting(FailureKind::QuotaExceeded, exceeded.to_string())
+        }
+    }
+}
+
+impl From<NotReserved> for Failure {
+    fn from(why: NotReserved) -> Self {
+        match why {
+            NotReserved::Exceeded(exceeded) => exceeded.into(),
+            why @ NotReserved::Uncountable { .. } => {
+                Self::lasting(FailureKind::IoError, why.to_string())
+            }
         }
     }
 }

@@ -209,6 +209,24 @@ impl Tasks {
         .await
     }
 
+    /// As [`Tasks::serve`], on a thread beside those: for what takes long, and of which there is one at a time.
+    ///
+    /// # Errors
+    /// As [`Tasks::look`].
+    pub async fn count<T: Send + 'static>(
+        &self,
+        volume: &str,
+        count: impl FnOnce(&Volume) -> T + Send + 'static,
+    ) -> Result<T, Refused> {
+        let lane = self.0.lane(volume)?;
+        let at_work = lane.activity.begin();
+        lane.work(move |volume| {
+            let _at_work = at_work;
+            count(volume)
+        })
+        .await
+    }
+
     /// What waits in a volume's trash. Blocks.
     ///
     /// # Errors
@@ -268,6 +286,8 @@ impl Tasks {
         };
         for lane in self.0.lanes.values() {
             lane.reclaimer.stop();
+            lane.rest.stop();
+            lane.ledger.accounts.stop();
         }
         let all = async {
             for mut end in ends {

@@ -14,6 +14,7 @@ use super::{
     phase::Stop,
     registry::Inner,
     running::Running,
+    spec::Work,
     work::{Interrupted, Job, Step},
 };
 use crate::{
@@ -117,7 +118,7 @@ impl Stage {
                 Err(interrupted) => interrupted,
             },
         };
-        Next::End(match interrupted {
+        let end = match interrupted {
             Interrupted::ArgumentsDiffer => End::ArgumentsDiffer,
             Interrupted::Stopped(Stop::Suspend) => End::Suspended,
             Interrupted::Stopped(Stop::Cancel) => self.cancelled(&open),
@@ -134,7 +135,12 @@ impl Stage {
                 failed(task, failure)
             }
             Interrupted::FailedBefore(failure) => failed(task, failure),
-        })
+        };
+        if let Work::Create { vfolder } | Work::Clone { vfolder, .. } = task.spec.work {
+            // Tried again, it comes with its limits again.
+            self.ledger.accounts.forget_treeless(&open, vfolder);
+        }
+        Next::End(end)
     }
 
     fn step(&self, configured: &Volume, volume: &OpenVolume) -> Result<Step, Interrupted> {

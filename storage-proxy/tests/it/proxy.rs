@@ -234,7 +234,7 @@ impl Proxy {
             volume: "v".into(),
             epoch,
             task: Some(task),
-            quota: None,
+            ..RunTaskRequest::default()
         };
         let mut news = self
             .storage()

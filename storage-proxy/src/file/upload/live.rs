@@ -80,7 +80,7 @@ pub struct State {
     pub announcing: Option<u64>,
     /// Milliseconds since 1970.
     pub last_written: u64,
-    /// Nothing where it was refused after a restart, or has become of no use.
+    /// Nothing once it is in the tree.
     pub reservation: Option<Reservation>,
     pub reserved: u64,
     /// Among those of its vfolder that are not committed.

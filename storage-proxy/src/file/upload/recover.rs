@@ -86,8 +86,8 @@ fn one(
         };
         let mut state = State::open(record, arrived, last_written);
         let bytes = state.reserved;
-        // A limit that was lowered since keeps nobody from what was admitted.
-        state.reservation = accounts.reserve(vfolder, Amount { bytes, files: 1 }).ok();
+        let admitted = Amount { bytes, files: 1 };
+        state.reservation = Some(accounts.reserve_again(vfolder, admitted));
         state
     };
     let of = (volume.description().name.clone(), volume.opening());

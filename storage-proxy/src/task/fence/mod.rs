@@ -89,7 +89,7 @@ impl Fences {
     }
 
     /// Comes into the tree of `vfolder`, or doesn't. What a writer has to know first, what is in there, is counted first if
-    /// need be. Refusing and being on the list are one step: whoever raises the fence
+    /// need be, which may take long. Refusing and being on the list are one step: whoever raises the fence
     /// afterwards cuts this guest off and waits for it. Cut off, it finds its `control` stopped.
     ///
     /// # Errors
@@ -103,21 +103,41 @@ impl Fences {
         control: Arc<Control>,
     ) -> Result<Guard, EnterError> {
         let tree = self.known(volume, vfolder)?;
-        let stale = |current| EnterError::Stale {
-            vfolder,
-            epoch,
-            current,
-        };
         let account = match stay {
             Stay::Writing => {
-                tree.look(stay, epoch).map_err(stale)?;
+                tree.look(stay, epoch).map_err(stale(vfolder, epoch))?;
                 Some(self.accounts.come_in(volume, vfolder, &control)?)
             }
             Stay::Reading | Stay::Verifying | Stay::Copying | Stay::Publishing => None,
         };
-        let mut guard = Tree::enter(&tree, stay, epoch, control).map_err(stale)?;
+        let mut guard = Tree::enter(&tree, stay, epoch, control).map_err(stale(vfolder, epoch))?;
         guard.account = account;
         Ok(guard)
+    }
+
+    /// As [`Fences::enter`], but nothing is counted: nothing is the answer where it would have to be.
+    ///
+    /// # Errors
+    /// See [`EnterError`].
+    pub fn try_enter(
+        &self,
+        volume: &OpenVolume,
+        vfolder: Uuid,
+        stay: Stay,
+        epoch: i64,
+        control: Arc<Control>,
+    ) -> Result<Option<Guard>, EnterError> {
+        if stay != Stay::Writing {
+            return self.enter(volume, vfolder, stay, epoch, control).map(Some);
+        }
+        let tree = self.known(volume, vfolder)?;
+        tree.look(stay, epoch).map_err(stale(vfolder, epoch))?;
+        let Some(account) = self.accounts.try_come_in(volume, vfolder)? else {
+            return Ok(None);
+        };
+        let mut guard = Tree::enter(&tree, stay, epoch, control).map_err(stale(vfolder, epoch))?;
+        guard.account = Some(account);
+        Ok(Some(guard))
     }
 
     /// Raises the fence of `vfolder` to at least `fence`. When it returns, this is durable, and nobody older is in the
@@ -188,5 +208,13 @@ impl Fences {
         wanted
             .map(|(vfolder, tree)| (*vfolder, Arc::clone(tree)))
             .collect()
+    }
+}
+
+fn stale(vfolder: Uuid, epoch: i64) -> impl Fn(i64) -> EnterError {
+    move |current| EnterError::Stale {
+        vfolder,
+        epoch,
+        current,
     }
 }

@@ -6,41 +6,18 @@ use uuid::Uuid;
 
 use super::{Interrupted, Job};
 use crate::{
-    account::{Amount, Exceeded, Reservation, of_tree},
+    account::{Amount, Found, Reservation, of_tree},
     backend::QuotaError,
     task::{Failure, FailureKind},
-    tree::open::open_directory,
-    volume::Staging,
+    tree::{Workers, open::open_directory},
+    volume::{Staging, on},
 };
 
 /// What is set aside for a copy.
 pub(super) struct CopyReservation {
     reserved: Reservation,
     /// What is in the source; nothing if nobody has to know.
-    source: Option<Amount>,
-}
-
-impl CopyReservation {
-    /// What is in the copy, if somebody knows: of entries and bytes that a walk has made, the root included, or of what
-    /// was counted in the source. Sets aside what has come in beyond that.
-    ///
-    /// # Errors
-    /// The limit that is in the way.
-    pub fn is_what_was_made(
-        &mut self,
-        walked: Option<(u64, u64)>,
-    ) -> Result<Option<Amount>, Exceeded> {
-        let made = match walked {
-            Some((entries, bytes)) => Some(Amount {
-                bytes,
-                files: entries.saturating_sub(1),
-            }),
-            None => self.source,
-        };
-        let more = made.unwrap_or_default().beyond(self.reserved.amount());
-        self.reserved.try_grow(more)?;
-        Ok(made)
-    }
+    source: Option<Found>,
 }
 
 impl Job<'_> {
@@ -60,14 +37,52 @@ impl Job<'_> {
                 source: None,
             });
         }
-        accounts.make_ready(self.volume, vfolder, control)?;
-        // Nobody writes into it as long as it is held.
-        let found = accounts.count_of(self.volume, source, control)?;
-        let reserved = accounts.try_reserve(vfolder, found)?;
+        let interrupted = |error| self.interrupted_by(error);
+        accounts
+            .make_ready(self.volume, vfolder, control)
+            .map_err(interrupted)?;
+        // Nobody writes into it by way of us as long as it is held.
+        let found = accounts
+            .count_of(self.volume, source, control)
+            .map_err(interrupted)?;
+        let reserved = accounts.try_reserve(vfolder, found.amount)?;
         Ok(CopyReservation {
             reserved,
             source: Some(found),
         })
+    }
+
+    /// What is in the copy, if somebody has to know: of entries and bytes that a walk has made, the root included; of what
+    /// is in the source for sure; or else counted. Sets aside what has come in beyond what was counted in the source.
+    pub(super) fn reserve_what_was_made(
+        &self,
+        reservation: &mut CopyReservation,
+        staging: &Staging,
+        walked: Option<(u64, u64)>,
+    ) -> Result<Option<Amount>, Interrupted> {
+        let made = match (walked, reservation.source) {
+            (_, None) => return Ok(None),
+            (Some((entries, bytes)), _) => Amount {
+                bytes,
+                files: entries.saturating_sub(1),
+            },
+            (None, Some(source)) if source.sure => source.amount,
+            // A snapshot of what a session has gone on to write into.
+            (None, Some(_)) => self.count_staged(staging)?,
+        };
+        let more = made.beyond(reservation.reserved.amount());
+        reservation.reserved.try_grow(more)?;
+        Ok(Some(made))
+    }
+
+    fn count_staged(&self, staging: &Staging) -> Result<Amount, Interrupted> {
+        let tree = open_directory(staging.directory(), &staging.tree_name());
+        let tree = tree.map_err(on("staging", "open"))?;
+        // Beside the copy's own: it is no progress.
+        let control = self.task.control.beside();
+        let backend = self.volume.backend();
+        let counted = backend.usage(tree.as_fd(), Workers::all_cores(), &control);
+        Ok(counted.map_err(|error| self.interrupted(error))?.into())
     }
 
     /// Where the filesystem limits trees itself: a copy may come with its source's limits, or without any.

@@ -88,7 +88,11 @@ impl Job<'_> {
                     receipt: None,
                 },
             };
-            let made = reserved.is_what_was_made(copied.walked.then_some((entries, bytes)))?;
+            let walked = match &totals.receipt {
+                Some(receipt) => Some((receipt.entries, receipt.bytes)),
+                None => copied.walked.then_some((entries, bytes)),
+            };
+            let made = self.reserve_what_was_made(&mut reserved, &staging, walked)?;
             self.limit_copy(&staging, vfolder);
             // What the place needs is made durable together with the tree.
             let place = self.volume.prepare_place(vfolder)?;

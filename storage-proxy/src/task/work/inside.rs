@@ -15,7 +15,7 @@ use crate::{
     archive::Stop as Unread,
     faults::{at, pass},
     task::{
-        Done, Failure, FailureKind, Guard, RaiseError, Stay, Work,
+        Done, EnterError, Failure, FailureKind, Guard, RaiseError, Stay, Work,
         lane::Long,
         spec::{InPlace, Totals},
     },
@@ -150,13 +150,21 @@ impl Job<'_> {
     ) -> Result<Done, Interrupted> {
         let (spec, control) = (&self.task.spec, &self.task.control);
         let vfolder = spec.work.vfolder();
-        let guard = self.ledger.fences.enter(
-            self.volume,
-            vfolder,
-            Stay::Writing,
-            spec.epoch,
-            Arc::clone(control),
-        )?;
+        let guard = self
+            .ledger
+            .fences
+            .enter(
+                self.volume,
+                vfolder,
+                Stay::Writing,
+                spec.epoch,
+                Arc::clone(control),
+            )
+            .map_err(|error| match error {
+                // Asked to stop while something was counted first.
+                EnterError::Volume(error) => self.interrupted_by(error),
+                stale @ EnterError::Stale { .. } => stale.into(),
+            })?;
         let Some(tree) = self.volume.tree(vfolder)? else {
             let message = format!("the vfolder {vfolder} has no tree on this volume");
             return Err(Failure::lasting(FailureKind::SourceMissing, message).into());

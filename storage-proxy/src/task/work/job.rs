@@ -145,6 +145,14 @@ impl Job<'_> {
         error.into()
     }
 
+    /// Where a volume's error may be that it was asked to stop.
+    pub(super) fn interrupted_by(&self, error: VolumeError) -> Interrupted {
+        match error {
+            VolumeError::Tree(error) => self.interrupted(error),
+            error => error.into(),
+        }
+    }
+
     fn unpublished(&self, why: Unpublished<Interrupted>) -> Interrupted {
         match why {
             Unpublished::Stopped => self.stopped(),

@@ -28,7 +28,7 @@ impl Job<'_> {
             return Err(Failure::lasting(FailureKind::SourceMissing, message).into());
         };
         let accounts = &self.ledger.accounts;
-        let since = accounts.begin_count(vfolder);
+        let since = accounts.begin_recount(self.volume, vfolder)?;
         let backend = self.volume.backend();
         let counted = backend.usage(tree.as_fd(), Workers::all_cores(), control);
         let usage = counted.map_err(|error| {
@@ -40,7 +40,7 @@ impl Job<'_> {
         })?;
         let disturbed = held.is_disturbed();
         let used = Amount::from(usage);
-        accounts.recounted(vfolder, since, used, !disturbed && !usage.approximate);
+        accounts.end_recount(self.volume, vfolder, since, used, !disturbed)?;
         control.count(usage.entries, usage.bytes);
         Ok(Done {
             progress: control.progress(),

@@ -207,27 +207,6 @@ impl OpenVolume {
         Ok(())
     }
 
-    /// How much of each vfolder's quota its uploads will need, as (vfolder, bytes, files): one line for each that is not in
-    /// its tree yet.
-    ///
-    /// # Errors
-    /// Those of the calls.
-    pub fn reserved_by_uploads(&self) -> Result<Vec<(Uuid, u64, u64)>, VolumeError> {
-        let mut reserved = Vec::new();
-        for (vfolder, upload) in self.all_uploads()? {
-            let Some(folder) = self.upload(vfolder, upload)? else {
-                continue;
-            };
-            let record = UploadRecord::read(&folder).ok().flatten();
-            if let Some(record) = record.filter(|record| record.committed.is_none()) {
-                let arrived = Arrivals::recall(&folder, &record).end();
-                let bytes = record.size.unwrap_or(arrived);
-                reserved.push((vfolder, bytes, 1));
-            }
-        }
-        Ok(reserved)
-    }
-
     /// Moves the uploads of `vfolder`, whose tree is gone, into the trash of `operation`.
     ///
     /// # Errors

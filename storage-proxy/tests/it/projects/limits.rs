@@ -223,6 +223,8 @@ async fn a_tree_that_appeared_right_before_a_crash_has_its_limit_when_it_is_aske
             }),
             ..TreeQuota::default()
         }),
+        source_quota: None,
+        source_written: false,
     };
     let faults = "create.published=kill";
     let proxy = Proxy::start_armed(set_up(), faults).await.unwrap();

@@ -3,7 +3,7 @@
 mod accounting;
 mod ends;
 mod kills;
-mod kit;
+pub mod kit;
 mod landing;
 mod leftovers;
 mod limits;

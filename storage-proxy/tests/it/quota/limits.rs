@@ -1,0 +1,411 @@
+//! Each way to write, up to its limits: what fits exactly is let in, a byte or an entry more is not; and whichever way it
+//! ends, what is told is what is there, and nothing stays set aside.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+use tonic::{Code, Request, Status};
+use uuid::Uuid;
+use vfolder_common::token::GrantMode;
+use vfolder_proto::{
+    storage::{
+        ExtractArchive, GetOwnerUsageRequest, GetOwnerUsageResponse, RemoveTree, SetQuotasRequest,
+        TaskOutcome, TreeLimits, TreeQuota, VFolderQuota, run_task_request::Task,
+    },
+    v1::{
+        CreateDirectoryRequest, FileCheck, MoveFileRequest, RemoveFilesRequest, UploadTarget,
+        write_file_request::To,
+    },
+};
+
+use super::{OWNER, found};
+use crate::{
+    mounted::Mounted,
+    proxy::{Proxy, set_up, set_up_in},
+    transfers::kit::{Client, content, pieces, target},
+};
+
+const LARGE: usize = 3 << 20;
+
+/// A vfolder with limits, and what is told of it.
+struct Scene {
+    proxy: Proxy,
+    vfolder: Uuid,
+    revision: i64,
+}
+
+impl Scene {
+    async fn start(dir: TempDir) -> Self {
+        let proxy = Proxy::start_in(dir).await;
+        let vfolder = proxy.create().await;
+        let mut scene = Self {
+            proxy,
+            vfolder,
+            revision: 0,
+        };
+        scene.limit(0, 0).await;
+        scene
+    }
+
+    /// As after a crash.
+    async fn killed(self) -> Self {
+        let Self {
+            proxy,
+            vfolder,
+            revision,
+        } = self;
+        let proxy = Proxy::start_in(proxy.kill()).await;
+        Self {
+            proxy,
+            vfolder,
+            revision,
+        }
+    }
+
+    /// The vfolder's limits are those from now on. The owner's are there, and far away.
+    async fn limit(&mut self, bytes: u64, files: u64) {
+        self.revision += 1;
+        let quota = TreeQuota {
+            owner: OWNER.into(),
+            revision: self.revision,
+            vfolder: Some(TreeLimits { bytes, files }),
+            owner_revision: 1,
+            all: Some(TreeLimits {
+                bytes: 1 << 50,
+                files: 0,
+            }),
+            ..TreeQuota::default()
+        };
+        let request = SetQuotasRequest {
+            volume: "v".into(),
+            vfolders: vec![VFolderQuota {
+                vfolder_id: self.vfolder.to_string(),
+                quota: Some(quota),
+            }],
+        };
+        let mut storage = self.proxy.storage();
+        let set = storage.set_quotas(self.proxy.signed(request));
+        set.await.unwrap();
+    }
+
+    fn client(&self) -> Client<'_> {
+        Client::new(&self.proxy, self.vfolder)
+    }
+
+    fn granted<T>(&self, message: T) -> Request<T> {
+        self.proxy
+            .granted(self.vfolder, GrantMode::ReadWrite, message)
+    }
+
+    async fn told(&self) -> GetOwnerUsageResponse {
+        let asked = GetOwnerUsageRequest {
+            volume: "v".into(),
+            owner: OWNER.into(),
+        };
+        let mut storage = self.proxy.storage();
+        let told = storage.get_owner_usage(self.proxy.signed(asked));
+        told.await.unwrap().into_inner()
+    }
+
+    /// What is told is what is there, found without any of the code that is tested.
+    async fn is_right(&self, what: &str) -> (u64, u64) {
+        let (told, there) = (self.told().await, found(&self.proxy.tree(self.vfolder)));
+        assert_eq!(
+            (told.bytes, told.files),
+            (there.bytes, there.files),
+            "{what}"
+        );
+        assert_eq!((told.reserved_bytes, told.reserved_files), (0, 0), "{what}");
+        (there.bytes, there.files)
+    }
+
+    async fn run(&self, task: Task) -> Result<(), Status> {
+        let ended = self.proxy.run(Uuid::now_v7(), task).await?;
+        of_task(ended)
+    }
+}
+
+/// A failed task as a refused request.
+fn of_task(ended: TaskOutcome) -> Result<(), Status> {
+    match ended.failure {
+        None => Ok(()),
+        Some(failure) if failure.reason == "QUOTA_EXCEEDED" => {
+            Err(Status::resource_exhausted(failure.message))
+        }
+        Some(failure) => panic!("{failure:?}"),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Whole,
+    WholeWithParents,
+    Replacing,
+    Announced,
+    Unannounced,
+    Directories,
+    Extraction,
+}
+
+impl Way {
+    /// What it needs beyond what is there: bytes, entries.
+    fn needs(self) -> (u64, u64) {
+        match self {
+            Self::Whole | Self::Replacing | Self::Announced | Self::Unannounced => {
+                (LARGE as u64, 1)
+            }
+            Self::WholeWithParents => (LARGE as u64, 3),
+            Self::Directories => (0, 3),
+            Self::Extraction => (3_000, 3),
+        }
+    }
+
+    async fn write(self, scene: &Scene) -> Result<(), Status> {
+        let client = scene.client();
+        let whole = content(1, LARGE);
+        let send = || pieces(&whole, 1 << 20);
+        let named = |path: &str| UploadTarget {
+            parents: true,
+            replace: true,
+            ..target(path)
+        };
+        match self {
+            Self::Whole => client
+                .write(target("whole"), FileCheck::default(), send())
+                .await
+                .map(drop),
+            Self::WholeWithParents => {
+                let written = client.write(named("a/b/c"), FileCheck::default(), send());
+                written.await.map(drop)
+            }
+            Self::Replacing => {
+                let written = client.write(named("whole"), FileCheck::default(), send());
+                written.await.map(drop)
+            }
+            Self::Announced | Self::Unannounced => {
+                let announced = self == Self::Announced;
+                let size = announced.then_some(i64::try_from(LARGE).unwrap());
+                let name = format!("{self:?}");
+                let id = client.create(target(&name), size).await?.id;
+                let sent = async {
+                    client.send(&id, Some(0), send()).await?;
+                    client.commit(&id, FileCheck::default()).await.map(drop)
+                };
+                let sent = sent.await;
+                if sent.is_err() {
+                    client.abort(&id).await.unwrap();
+                }
+                sent
+            }
+            Self::Directories => {
+                let message = CreateDirectoryRequest {
+                    vfolder_id: scene.vfolder.to_string(),
+                    path: "x/y/z".into(),
+                    parents: true,
+                    ..CreateDirectoryRequest::default()
+                };
+                let made = scene
+                    .proxy
+                    .files()
+                    .create_directory(scene.granted(message))
+                    .await;
+                made.map(drop)
+            }
+            Self::Extraction => {
+                let task = Task::ExtractArchive(ExtractArchive {
+                    vfolder_id: scene.vfolder.to_string(),
+                    path: b"archive.tar".to_vec(),
+                    destination: b"x".to_vec(),
+                    max_bytes: 1 << 30,
+                    max_files: 1_000,
+                    ..ExtractArchive::default()
+                });
+                scene.run(task).await
+            }
+        }
+    }
+}
+
+/// A directory and two files of 1,000 and 2,000 bytes.
+fn archive() -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("in")).unwrap();
+    for (name, size) in [("one", 1_000), ("two", 2_000)] {
+        std::fs::write(dir.path().join("in").join(name), vec![7; size]).unwrap();
+    }
+    let done = std::process::Command::new("tar")
+        .args(["-C", dir.path().to_str().unwrap(), "-cf", "-", "in"])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+    done.stdout
+}
+
+async fn each_way_up_to_its_limits(dir: TempDir, ways: &[Way]) {
+    let mut scene = Scene::start(dir).await;
+    let archive = vec![Bytes::from(archive())];
+    let client = scene.client();
+    let written = client.write(target("archive.tar"), FileCheck::default(), archive);
+    written.await.unwrap();
+    for way in ways {
+        let (bytes, files) = scene.is_right("before").await;
+        let (more_bytes, more_files) = way.needs();
+        let mut tight = vec![("an entry", (0, files + more_files - 1))];
+        if more_bytes > 0 {
+            tight.push(("a byte", (bytes + more_bytes - 1, 0)));
+        }
+        for (lacking, (bytes, files)) in tight {
+            let what = format!("{way:?}, {lacking} too much");
+            scene.limit(bytes, files).await;
+            let refused = way.write(&scene).await.expect_err(&what);
+            assert_eq!(refused.code(), Code::ResourceExhausted, "{what}: {refused}");
+            scene.is_right(&what).await;
+        }
+        scene.limit(bytes + more_bytes, files + more_files).await;
+        let done = way.write(&scene).await;
+        done.unwrap_or_else(|refused| panic!("{way:?} fits exactly: {refused}"));
+        scene.is_right(&format!("{way:?}, done")).await;
+    }
+    // And back again.
+    let vfolder_id = scene.vfolder.to_string();
+    scene.limit(1 << 40, 1 << 20).await;
+    let moving = MoveFileRequest {
+        vfolder_id: vfolder_id.clone(),
+        path: "archive.tar".into(),
+        new_path: "whole".into(),
+        replace: true,
+        ..MoveFileRequest::default()
+    };
+    let moved = scene.proxy.files().move_file(scene.granted(moving)).await;
+    moved.unwrap();
+    scene.is_right("a file that another was moved over").await;
+    let removal = RemoveFilesRequest {
+        vfolder_id: vfolder_id.clone(),
+        paths: vec!["Announced".into(), "x/y".into()],
+        recursive: true,
+        ..RemoveFilesRequest::default()
+    };
+    let removed = scene
+        .proxy
+        .files()
+        .remove_files(scene.granted(removal))
+        .await;
+    let removed = removed.unwrap().into_inner().results;
+    assert!(removed.iter().all(|one| one.files > 0), "{removed:?}");
+    scene.is_right("removed files").await;
+    let removal = Task::RemoveTree(RemoveTree {
+        vfolder_id,
+        paths: vec![b"x".to_vec(), b"Unannounced".to_vec()],
+        missing_ok: false,
+    });
+    scene.run(removal).await.unwrap();
+    scene.is_right("removed by an operation").await;
+    // What is told after a crash is counted, once somebody writes again.
+    let scene = scene.killed().await;
+    Way::Directories.write(&scene).await.unwrap();
+    scene.is_right("after a crash").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_way_to_write_is_let_in_up_to_its_limits_and_no_further() {
+    let ways = [
+        Way::Whole,
+        Way::WholeWithParents,
+        Way::Replacing,
+        Way::Announced,
+        Way::Unannounced,
+        Way::Directories,
+        Way::Extraction,
+    ];
+    each_way_up_to_its_limits(set_up(), &ways).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_it_is_where_what_is_uploaded_has_to_be_copied_into_the_tree() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("v");
+    if let Some(_mounted) = Mounted::image("btrfs", &path, 1 << 30) {
+        let ways = [
+            Way::Whole,
+            Way::Replacing,
+            Way::Announced,
+            Way::Unannounced,
+            Way::Directories,
+            Way::Extraction,
+        ];
+        each_way_up_to_its_limits(set_up_in(dir), &ways).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_set_aside_is_given_back_once_whichever_way_it_ends() {
+    let mut scene = Scene::start(set_up()).await;
+    scene.limit(10 << 20, 10).await;
+    let mib = |number| vec![Bytes::from(content(number, 1 << 20))];
+    // Announced, it is set aside for as long as it is open: also by the next life.
+    let announced = scene
+        .client()
+        .create(target("announced"), Some(4 << 20))
+        .await;
+    let announced = announced.unwrap().id;
+    scene
+        .client()
+        .send(&announced, Some(0), mib(1))
+        .await
+        .unwrap();
+    let open = scene.client().create(target("open"), None).await;
+    let open = open.unwrap().id;
+    scene.client().send(&open, Some(0), mib(2)).await.unwrap();
+    let aside = async |scene: &Scene| {
+        let told = scene.told().await;
+        (told.reserved_bytes >> 20, told.reserved_files, told.bytes)
+    };
+    assert_eq!(aside(&scene).await, (5, 2, 0));
+    let mut scene = scene.killed().await;
+    // Below what was admitted: that stands, and does not grow.
+    scene.limit(4 << 20, 10).await;
+    scene
+        .client()
+        .send(&announced, Some(1 << 20), mib(3))
+        .await
+        .unwrap();
+    assert_eq!(aside(&scene).await, (5, 2, 0));
+    let refused = scene.client().send(&open, Some(1 << 20), mib(4)).await;
+    assert_eq!(refused.unwrap_err().code(), Code::ResourceExhausted);
+    scene.client().abort(&announced).await.unwrap();
+    assert_eq!(aside(&scene).await, (1, 1, 0));
+    scene
+        .client()
+        .send(&open, Some(1 << 20), mib(4))
+        .await
+        .unwrap();
+    scene
+        .client()
+        .commit(&open, FileCheck::default())
+        .await
+        .unwrap();
+    scene.is_right("committed after a kill").await;
+    // A client that goes away takes back what was only its request's.
+    {
+        let client = scene.client();
+        let (sender, answer) = client.open_stream(To::File(target("never")));
+        let answer = tokio::spawn(answer);
+        sender.send(Bytes::from(content(5, 1 << 20))).await.unwrap();
+        until("it is set aside", async || aside(&scene).await.0 > 0).await;
+        answer.abort();
+        until("it is given back", async || aside(&scene).await.1 == 0).await;
+    }
+    scene.is_right("the client has gone").await;
+}
+
+async fn until(what: &str, is: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !is().await {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let waited = timeout(Duration::from_secs(20), waiting).await;
+    assert!(waited.is_ok(), "not in time: {what}");
+}
