@@ -99,6 +99,9 @@ async fn an_operation_that_waits_for_a_count_hears_that_it_is_cancelled() {
         missing_ok: false,
     });
     let task = rig.tasks.run(operation, rig.spec(work)).unwrap();
+    // It takes the tree first, and then waits.
+    let fence = rig.root().join(format!("journal/epochs/{vfolder}"));
+    eventually("it has begun", || fence.exists()).await;
     let cancelled = rig.tasks.cancel_in_place(operation, "v", vfolder, 1);
     let published = timeout(SOON, cancelled).await.expect("it waits on");
     assert!(!published.unwrap());
