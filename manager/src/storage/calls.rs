@@ -7,22 +7,22 @@ use tonic::Streaming;
 use vfolder_common::{
     error::{Exceeded, Reason},
     fault::{Side, beside},
-    token::{Limits, Quota},
+    token::Quota,
 };
 use vfolder_proto::storage::{
-    CancelTaskRequest, CloneTree, CreateTree, ExtractArchive, FenceTreeRequest, ForgetTaskRequest,
-    GetOwnerUsageRequest, GetOwnerUsageResponse, GetTreeUsageRequest, GetTreeUsageResponse,
-    GetVolumeRequest, GetVolumeResponse, ListVolumeContentsRequest, ListVolumeContentsResponse,
-    PurgeTree, RecountTree, RemoveTree, RunTaskRequest, RunTaskResponse, SetQuotasRequest,
-    StatTreeRequest, StorageArchiveFormat, StorageExistingFiles, StorageVolume, TreeLimits,
-    TreeQuota, VFolderQuota, VerifyTree, run_task_request::Task, run_task_response::News,
+    CancelTaskRequest, FenceTreeRequest, ForgetTaskRequest, GetOwnerUsageRequest,
+    GetOwnerUsageResponse, GetTreeUsageRequest, GetTreeUsageResponse, GetVolumeRequest,
+    GetVolumeResponse, ListVolumeContentsRequest, ListVolumeContentsResponse, RunTaskRequest,
+    RunTaskResponse, SetQuotasRequest, StatTreeRequest, StorageVolume, VFolderQuota,
+    run_task_response::News,
 };
 
-use super::{Proxy, ProxyError, proxy::CALL_TIMEOUT};
-use crate::{
-    model::{ArchiveFormat, Existing, Kind, TreeWork},
-    store::{Id, Operation, Progress, lease::Receipt},
+use super::{
+    Proxy, ProxyError,
+    proxy::CALL_TIMEOUT,
+    wire::{progress, quota_to_wire, task},
 };
+use crate::store::{Id, Operation, Progress, lease::Receipt};
 
 /// Whoever is in the tree is given a few seconds to leave.
 const FENCE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -158,28 +158,11 @@ impl Proxy {
         operation: &Operation,
         quotas: &TaskQuotas,
     ) -> Result<TaskStream<'_>, ProxyError> {
-        let vfolder_id = operation.vfolder_id.to_string();
-        let task = match operation.kind {
-            Kind::Create => Task::CreateTree(CreateTree { vfolder_id }),
-            Kind::Clone => Task::CloneTree(CloneTree {
-                source_id: operation
-                    .source_id
-                    .map(|s| s.to_string())
-                    .unwrap_or_default(),
-                vfolder_id,
-                source_epoch: operation.source_epoch,
-                receipt: operation.receipt,
-            }),
-            Kind::Purge => Task::PurgeTree(PurgeTree { vfolder_id }),
-            Kind::Verify => Task::VerifyTree(VerifyTree { vfolder_id }),
-            Kind::Extract | Kind::Remove => inside(operation, vfolder_id),
-            Kind::Recount => Task::RecountTree(RecountTree { vfolder_id }),
-        };
         let request = RunTaskRequest {
             operation_id: operation.id.to_string(),
             volume: operation.volume.clone(),
             epoch: operation.epoch,
-            task: Some(task),
+            task: Some(task(operation)),
             quota: quotas.vfolder.as_ref().map(quota_to_wire),
             source_quota: quotas.source.as_ref().map(quota_to_wire),
             source_written: quotas.source_written,
@@ -370,66 +353,5 @@ impl Proxy {
             .map_err(|s| self.failed(s))?
             .into_inner();
         Ok(stream.map(|item| item.map_err(|s| self.failed(s))))
-    }
-}
-
-/// Work inside a tree, by the operation's arguments. (What can't be read of them, the storage-proxy refuses: it names no
-/// path.)
-fn inside(operation: &Operation, vfolder_id: String) -> Task {
-    match TreeWork::from_text(&operation.arguments) {
-        Some(TreeWork::Extract(work)) => Task::ExtractArchive(ExtractArchive {
-            vfolder_id,
-            path: work.archive.as_bytes().to_vec(),
-            destination: work.destination.as_bytes().to_vec(),
-            format: match work.format {
-                None => StorageArchiveFormat::Unspecified,
-                Some(ArchiveFormat::Tar) => StorageArchiveFormat::Tar,
-                Some(ArchiveFormat::TarGz) => StorageArchiveFormat::TarGz,
-                Some(ArchiveFormat::TarZst) => StorageArchiveFormat::TarZst,
-                Some(ArchiveFormat::Zip) => StorageArchiveFormat::Zip,
-            }
-            .into(),
-            existing: match work.existing {
-                Existing::Fail => StorageExistingFiles::Fail,
-                Existing::Skip => StorageExistingFiles::Skip,
-                Existing::Replace => StorageExistingFiles::Replace,
-            }
-            .into(),
-            max_bytes: work.max_bytes,
-            max_files: work.max_files,
-        }),
-        Some(TreeWork::Remove(work)) => Task::RemoveTree(RemoveTree {
-            vfolder_id,
-            paths: work
-                .paths
-                .iter()
-                .map(|path| path.as_bytes().to_vec())
-                .collect(),
-            missing_ok: work.missing_ok,
-        }),
-        None => Task::RemoveTree(RemoveTree::default()),
-    }
-}
-
-fn quota_to_wire(quota: &Quota) -> TreeQuota {
-    let limits = |Limits { bytes, files }| Some(TreeLimits { bytes, files });
-    TreeQuota {
-        owner: quota.owner.clone(),
-        revision: quota.revision,
-        vfolder: limits(quota.vfolder),
-        mounted: quota.mounted,
-        owner_revision: quota.owner_revision,
-        all: limits(quota.all),
-    }
-}
-
-fn progress(p: &vfolder_proto::storage::TaskProgress) -> Progress {
-    let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    Progress {
-        files_done: signed(p.entries_done),
-        files_total: signed(p.entries_total),
-        bytes_done: signed(p.bytes_done),
-        bytes_total: signed(p.bytes_total),
-        ..Progress::default()
     }
 }

@@ -3,6 +3,7 @@
 mod calls;
 mod proxy;
 mod volumes;
+mod wire;
 
 pub use calls::{Fence, Outcome, QuotaOf, TaskNews, TaskQuotas, TaskStream};
 pub use proxy::{Proxy, ProxyError, unavailable};
