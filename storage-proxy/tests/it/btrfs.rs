@@ -331,8 +331,9 @@ async fn a_cancelled_clone_leaves_no_subvolume() {
 async fn what_the_filesystem_refuses_is_walked() {
     on_btrfs(async |rig| {
         let volume = rig.volume.get().unwrap();
-        let trash = rig.root().join("trash");
-        let doomed = trash.join("doomed");
+        // Not in the trash: what is there the reclaimer destroys.
+        let root = rig.root();
+        let doomed = root.join("doomed");
         make_subvolume(&doomed);
         make_subvolume(&doomed.join("in"));
         fs::write(doomed.join("in/file"), "x").unwrap();
@@ -344,7 +345,7 @@ async fn what_the_filesystem_refuses_is_walked() {
         let removed =
             volume
                 .backend()
-                .remove(directory(&trash).as_fd(), c"doomed", &Control::default());
+                .remove(directory(&root).as_fd(), c"doomed", &Control::default());
         set_capabilities(None, all).unwrap();
         removed.unwrap();
         assert!(!doomed.exists());

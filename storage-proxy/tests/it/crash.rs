@@ -44,6 +44,10 @@ impl Scene {
             .join(rest)
     }
 
+    fn throw_away(&self, make: impl FnOnce(&Path)) {
+        self.rig.throw_away(self.operation, make);
+    }
+
     async fn run(&self) -> vfolder_storage_proxy::task::Outcome {
         outcome(
             self.rig
@@ -100,7 +104,7 @@ async fn a_clone_is_whole_whenever_the_process_died() {
             // In the middle of throwing an older attempt away.
             3 => {
                 fs::create_dir_all(scene.at("staging", "tree")).unwrap();
-                fs::create_dir_all(scene.at("trash", "0/tree/d0")).unwrap();
+                scene.throw_away(|of| fs::create_dir_all(of.join("0/tree/d0")).unwrap());
             }
             // Before the rename.
             4 => {
@@ -139,12 +143,12 @@ async fn a_purge_is_complete_whenever_the_process_died() {
             // After the journal was written.
             0 => {}
             // After the trash was made.
-            1 => fs::create_dir_all(scene.at("trash", "")).unwrap(),
+            1 => scene.throw_away(|of| fs::create_dir(of).unwrap()),
             // After the rename.
-            2 => {
-                fs::create_dir_all(scene.at("trash", "")).unwrap();
-                fs::rename(&tree, scene.at("trash", "0")).unwrap();
-            }
+            2 => scene.throw_away(|of| {
+                fs::create_dir(of).unwrap();
+                fs::rename(&tree, of.join("0")).unwrap();
+            }),
             // After everything.
             _ => fs::remove_dir_all(&tree).unwrap(),
         }
@@ -176,8 +180,9 @@ async fn a_creation_is_complete_whenever_the_process_died() {
 #[tokio::test]
 async fn what_is_in_the_trash_at_the_start_is_destroyed() {
     let rig = Rig::new();
-    let left = rig.root().join(format!("trash/{}", Uuid::now_v7()));
-    fs::create_dir_all(left.join("0/deep/er")).unwrap();
+    let name = Uuid::now_v7();
+    rig.throw_away(name, |of| fs::create_dir_all(of.join("0/deep/er")).unwrap());
+    let left = rig.root().join(format!("trash/{name}"));
     let Rig { dir, volume, tasks } = rig;
     drop((volume, tasks));
     let rig = crate::tasks::reopened(dir).await;

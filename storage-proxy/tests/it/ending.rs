@@ -145,11 +145,13 @@ async fn what_is_forgotten_leaves_nothing_whenever_its_process_died() {
             2 => fs::create_dir_all(root.join("staging").join(&id).join("tree/sub")).unwrap(),
             // While it was thrown away, by this version and by an older one; once more staged.
             3 => {
-                fs::create_dir_all(root.join("trash").join(&id).join("tree/sub")).unwrap();
-                fs::create_dir_all(root.join("trash").join(format!("{id}.1/tree"))).unwrap();
+                rig.throw_away(&id, |of| fs::create_dir_all(of.join("tree/sub")).unwrap());
+                rig.throw_away(format!("{id}.1"), |of| {
+                    fs::create_dir_all(of.join("tree")).unwrap();
+                });
                 fs::create_dir_all(root.join("staging").join(&id).join("tree/sub")).unwrap();
             }
-            4 => fs::create_dir_all(root.join("trash").join(&id).join("0/tree/sub")).unwrap(),
+            4 => rig.throw_away(&id, |of| fs::create_dir_all(of.join("0/tree/sub")).unwrap()),
             // After the rename.
             _ => {
                 fs::create_dir_all(root.join("staging").join(&id).join("links")).unwrap();
@@ -173,7 +175,7 @@ async fn what_is_forgotten_leaves_nothing_whenever_its_process_died() {
 async fn a_purge_without_a_note_of_it_is_known_by_its_tree() {
     let rig = Rig::new();
     let (operation, vfolder) = (Uuid::now_v7(), Uuid::now_v7());
-    fs::create_dir_all(rig.root().join(format!("trash/{operation}/sub"))).unwrap();
+    rig.throw_away(operation, |of| fs::create_dir_all(of.join("sub")).unwrap());
     let Rig { dir, volume, tasks } = rig;
     drop((volume, tasks));
     let rig = reopened(dir).await;

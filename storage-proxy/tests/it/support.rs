@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::CString,
+    fmt::Display,
     fs,
     num::NonZeroUsize,
     os::{
@@ -191,6 +192,13 @@ impl Rig {
             fs::hard_link(directory.join("f0"), directory.join("link")).unwrap();
         }
         root
+    }
+
+    /// Puts what `make` makes into the trash under `name`, whole: the reclaimer is awake and destroys what it sees there.
+    pub fn throw_away(&self, name: impl Display, make: impl FnOnce(&Path)) {
+        let made = self.root().join("made");
+        make(&made);
+        fs::rename(made, self.root().join(format!("trash/{name}"))).unwrap();
     }
 
     pub fn spec(&self, work: Work) -> TaskSpec {
