@@ -1,5 +1,6 @@
 //! What the manager and the storage-proxy both use. Knows nothing of vfolders beyond their ids.
 
+pub mod body;
 pub mod config;
 pub mod error;
 pub mod fault;

@@ -6,13 +6,16 @@ use thiserror::Error;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{
+    body::Body,
     codec::CompressionEncoding::{Gzip, Zstd},
     service::interceptor::InterceptedService,
     transport::Server,
 };
 use tonic_health::ServingStatus;
+use tower::util::MapRequestLayer;
 use uuid::Uuid;
 use vfolder_common::{
+    body::unbroken,
     server::{
         CONNECTION_WINDOW, FRAME_SIZE, ListenError, STREAM_WINDOW, announce, bind, check_clear,
         server_tls,
@@ -123,6 +126,9 @@ pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), Serve
             .await;
     }
     let router = server
+        .layer(MapRequestLayer::new(|request| {
+            unbroken(request).map(Body::new)
+        }))
         .add_service(InterceptedService::new(
             storage,
             ServiceGate(Arc::clone(&secret)),

@@ -9,6 +9,7 @@
 
 mod bad_input;
 mod bad_requests;
+mod broken_streams;
 mod clones;
 mod credentials;
 mod crowd;

@@ -12,6 +12,7 @@ use http_body::Frame;
 use tonic::{Status, body::Body};
 use tower::{Service as _, ServiceExt as _};
 use vfolder_common::{
+    body::Unbroken,
     error::{Reason, Refusal},
     token::{GRANT_HEADER, Grant, GrantMode, SERVICE_HEADER},
 };
@@ -76,7 +77,10 @@ pub async fn forward(
         }
     })?;
     let volume = volume.to_owned();
-    Ok(response.map(|body| Body::new(Relay { body, volume })))
+    Ok(response.map(|body| {
+        let body = Some(Unbroken::http2(body));
+        Body::new(Relay { body, volume })
+    }))
 }
 
 fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -93,7 +97,7 @@ fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
 /// A response body that ends with a status where the connection to the storage-proxy breaks, instead of breaking the
 /// connection to the client.
 struct Relay {
-    body: Body,
+    body: Option<Unbroken<Body>>,
     volume: String,
 }
 
@@ -106,27 +110,30 @@ impl http_body::Body for Relay {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = self.get_mut();
-        Pin::new(&mut this.body)
-            .poll_frame(cx)
-            .map(|frame| match frame {
-                Some(Err(error)) => {
-                    tracing::debug!(%error, volume = this.volume, "response broke off");
-                    this.body = Body::empty();
-                    let refusal = crate::storage::unavailable(
-                        &this.volume,
-                        "the connection to its storage-proxy broke",
-                    );
-                    let mut trailers = http::HeaderMap::new();
-                    match Status::from(refusal).add_header(&mut trailers) {
-                        Ok(()) => Some(Ok(Frame::trailers(trailers))),
-                        Err(status) => Some(Err(status)),
-                    }
+        let Some(body) = &mut this.body else {
+            return Poll::Ready(None);
+        };
+        Pin::new(body).poll_frame(cx).map(|frame| match frame {
+            Some(Err(error)) => {
+                tracing::debug!(%error, volume = this.volume, "response broke off");
+                this.body = None;
+                let refusal = crate::storage::unavailable(
+                    &this.volume,
+                    "the connection to its storage-proxy broke",
+                );
+                let mut trailers = http::HeaderMap::new();
+                match Status::from(refusal).add_header(&mut trailers) {
+                    Ok(()) => Some(Ok(Frame::trailers(trailers))),
+                    Err(status) => Some(Err(status)),
                 }
-                other => other,
-            })
+            }
+            other => other,
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body
+            .as_ref()
+            .is_none_or(http_body::Body::is_end_stream)
     }
 }

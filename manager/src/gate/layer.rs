@@ -12,7 +12,10 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
-use vfolder_common::error::{Reason, Refusal};
+use vfolder_common::{
+    body::unbroken,
+    error::{Reason, Refusal},
+};
 use vfolder_proto::v1::MountMode;
 
 use super::{Absent, Admitted, Rule, Rules, Verifier, forward::forward, message, rules::Target};
@@ -96,7 +99,7 @@ where
             if !is_grpc(request.headers()) {
                 return Ok(not_grpc());
             }
-            let answer = match gate.admit(request).await {
+            let answer = match gate.admit(unbroken(request).map(Body::new)).await {
                 Ok(Passage::Handle(request)) => return inner.call(request).await,
                 Ok(Passage::Forward(admitted, request)) => {
                     forward(&gate.ctx.volumes, &admitted, request).await

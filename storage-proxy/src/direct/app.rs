@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::{Router, body::Body, middleware::map_response, response::Response};
+use axum::{Router, body::Body, extract::Request, middleware::map_response, response::Response};
 use tonic::{
     Status,
     codec::CompressionEncoding::{Gzip, Zstd},
     service::{Routes, interceptor::InterceptedService},
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
-use vfolder_common::token::SharedSecret;
+use tower::util::MapRequestLayer;
+use vfolder_common::{body::unbroken, token::SharedSecret};
 use vfolder_proto::v1::file_service_server::{FileServiceServer, SERVICE_NAME};
 
 use super::DirectSection;
@@ -50,7 +51,12 @@ pub async fn app(
     .add_service(health_service)
     .add_service(reflection([SERVICE_NAME]).build_v1()?)
     .add_service(reflection([SERVICE_NAME]).build_v1alpha()?);
-    let grpc = grpc.into_axum_router().layer(map_response(with_reason));
+    let grpc = grpc
+        .into_axum_router()
+        .layer(MapRequestLayer::new(|request: Request| {
+            unbroken(request).map(Body::new)
+        }))
+        .layer(map_response(with_reason));
     let plain = http::Http::new(files, secret);
     Ok(App {
         routes: http::routes(plain, grpc, &section.cors_origins),
