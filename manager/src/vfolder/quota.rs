@@ -19,8 +19,7 @@ use crate::{
 };
 
 /// So many vfolders are told of in one call: a write to disk for each has to fit into the call's time.
-const AT_ONCE: usize = 64;
-const LIMIT: i64 = 64;
+const AT_ONCE: u8 = 64;
 /// So many calls in one sweep of a volume.
 const ROUNDS: usize = 64;
 
@@ -75,13 +74,20 @@ async fn tell_of(ctx: &Context, volume: &str, rows: &[Vfolder]) -> Result<(), Re
     }
     drop(tx);
     send(ctx, volume, &all).await?;
-    // By id, as all who lock several.
-    for row in rows.iter().filter(|row| row.quota_untold) {
-        let mut tx = ctx.store.begin("quota.told").await?;
-        let done = quotas::mark_told(&mut tx, row.id, row.revision).await;
-        tx.finish(done).await?;
+    let untold: Vec<_> = rows.iter().filter(|row| row.quota_untold).collect();
+    if untold.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let mut tx = ctx.store.begin("quota.told").await?;
+    let done = async {
+        // By id, as all who lock several.
+        for row in untold {
+            quotas::mark_told(&mut tx, row.id, row.revision).await?;
+        }
+        Ok::<_, StoreError>(())
+    }
+    .await;
+    Ok(tx.finish(done).await?)
 }
 
 /// Tells it of an owner's limits and which vfolders they are about, and notes that it has heard.
@@ -122,15 +128,15 @@ async fn tell_rest_of(ctx: &Context, volume: &str) -> Result<(), Refusal> {
     // More is left for the next sweep.
     for _ in 0..ROUNDS {
         let mut tx = ctx.store.read("quota.untold").await?;
-        let rows = quotas::untold(&mut tx, volume, LIMIT).await?;
+        let rows = quotas::untold(&mut tx, volume, i64::from(AT_ONCE)).await?;
         drop(tx);
         tell_of(ctx, volume, &rows).await?;
-        if rows.len() < AT_ONCE {
+        if rows.len() < usize::from(AT_ONCE) {
             break;
         }
     }
     let mut tx = ctx.store.read("quota.untold").await?;
-    let owners = quotas::untold_owners(&mut tx, volume, LIMIT).await?;
+    let owners = quotas::untold_owners(&mut tx, volume, i64::from(AT_ONCE)).await?;
     drop(tx);
     for row in owners {
         tell_of_owner(ctx, &row).await?;
@@ -244,7 +250,7 @@ async fn with_usage(ctx: &Context, row: OwnerQuota) -> Shown {
 
 async fn send(ctx: &Context, volume: &str, told: &[QuotaOf]) -> Result<(), Refusal> {
     let proxy = ctx.volumes.owner(volume)?;
-    for some in told.chunks(AT_ONCE) {
+    for some in told.chunks(usize::from(AT_ONCE)) {
         let sent = proxy.set_quotas(volume, some).await;
         sent.map_err(|e| e.into_refusal(volume))?;
     }

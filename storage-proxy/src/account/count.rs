@@ -21,7 +21,9 @@ const LOOK_UP: Duration = Duration::from_millis(20);
 
 /// The right to count trees of a volume, of which there is one.
 #[derive(Debug)]
-pub struct Counting(#[allow(dead_code, reason = "held")] Option<OwnedSemaphorePermit>);
+pub struct Counting {
+    _permit: Option<OwnedSemaphorePermit>,
+}
 
 /// What was so when a count began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +45,10 @@ impl Accounts {
     /// Waits for the right to count, holding no thread.
     pub async fn may_count(&self) -> Counting {
         let counting = Arc::clone(&self.counting);
-        // It is never closed.
-        Counting(counting.acquire_owned().await.ok())
+        Counting {
+            // It is never closed.
+            _permit: counting.acquire_owned().await.ok(),
+        }
     }
 
     /// The same on a thread that may block.
@@ -54,7 +58,11 @@ impl Accounts {
             control.check().map_err(stopped)?;
             let counting = Arc::clone(&self.counting);
             match counting.try_acquire_owned() {
-                Ok(permit) => return Ok(Counting(Some(permit))),
+                Ok(permit) => {
+                    return Ok(Counting {
+                        _permit: Some(permit),
+                    });
+                }
                 Err(_) => sleep(LOOK_UP),
             }
         }

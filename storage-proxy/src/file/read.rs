@@ -42,8 +42,8 @@ use crate::{
 };
 
 /// Bytes that are read at once, to be sent in pieces as large or smaller: a change of threads costs about what copying
-/// 64 KiB does. Each transfer has up to five in memory: read, read ahead, being sent, and twice more on their way through
-/// tonic; larger ones are no faster (docs/benchmarks-files.md).
+/// 64 KiB does. Several are in memory for each transfer: one that is read, one ahead, one that is sent, and what tonic and
+/// HTTP/2 hold of it.
 pub const LARGEST_PIECE: NonZeroUsize = NonZeroUsize::new(512 * 1024).unwrap();
 /// Pieces that are read ahead of the client, besides the one that is being sent.
 const AHEAD: usize = 1;

@@ -5,7 +5,7 @@ use vfolder_proto::storage::{
     ExtractArchive, RemoveTree, StorageArchiveFormat, StorageExistingFiles,
 };
 
-use super::storage::read_id;
+use super::task::read_id;
 use crate::{
     archive::Format,
     task::{Existing, Extraction, Removal},

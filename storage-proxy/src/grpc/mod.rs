@@ -12,6 +12,7 @@ mod quota;
 mod reflection;
 mod storage;
 mod stream;
+mod task;
 mod told;
 mod volume;
 

@@ -10,13 +10,14 @@ use std::{
 use tokio::time::timeout;
 use tonic::Request;
 use uuid::Uuid;
-use vfolder_common::token::SharedSecret;
+use vfolder_common::token::{Grant, GrantMode, SharedSecret};
 use vfolder_proto::storage::{
     HandshakeRequest, StorageVolumeState, storage_service_server::StorageService as _,
 };
 use vfolder_storage_proxy::{
+    file::{Files, Visit},
     grpc::Storage,
-    task::{LOOKS, TaskSpec, Tasks, VolumeConfig, Work},
+    task::{LOOKS, Stay, TaskSpec, Tasks, VolumeConfig, Work},
     volume::{Fence, Holder, Volume, init, tree_path},
 };
 
@@ -106,6 +107,73 @@ async fn a_fence_is_raised_while_all_threads_of_its_volume_are_busy() {
         .unwrap()
         .unwrap();
     drop(busy);
+}
+
+/// However many want something of one vfolder, whether they walk or not, they leave threads to the others, and those who
+/// walk leave some to those who don't.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_vfolders_readers_take_a_share_of_a_volumes_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = Files::new(two_volumes(&dir, 1));
+    let (crowded, other) = (Uuid::now_v7(), Uuid::now_v7());
+    let grant = |vfolder| Grant {
+        vfolder,
+        volume: "v".into(),
+        mode: GrantMode::ReadOnly,
+        epoch: 1,
+        subject: "tester".into(),
+        path: Vec::new(),
+        quota: None,
+    };
+    for vfolder in [crowded, other] {
+        fs::create_dir_all(dir.path().join("v").join(tree_path(vfolder))).unwrap();
+    }
+    let patience = Duration::from_secs(15);
+    for (walking, most) in [(true, 4), (false, 8)] {
+        let (inside, entered) = mpsc::channel();
+        let mut held = Vec::new();
+        for _ in 0..2 * LOOKS {
+            let (end, ended) = mpsc::channel::<()>();
+            let (files, grant, inside) = (files.clone(), grant(crowded), inside.clone());
+            tokio::spawn(async move {
+                let stay = move |_: &Visit<'_>| {
+                    inside.send(()).unwrap();
+                    let _ = ended.recv();
+                    Ok(())
+                };
+                match walking {
+                    true => {
+                        files
+                            .walk_tree(grant, Stay::Reading, Arc::default(), stay)
+                            .await
+                    }
+                    false => {
+                        files
+                            .in_tree(grant, Stay::Reading, Arc::default(), stay)
+                            .await
+                    }
+                }
+            });
+            held.push(end);
+        }
+        for _ in 0..most {
+            entered.recv_timeout(patience).unwrap();
+        }
+        // Whoever comes next is served, which takes longer than another one of the crowd would need to get in.
+        let next = if walking { crowded } else { other };
+        for _ in 0..100 {
+            let served = files.in_tree(grant(next), Stay::Reading, Arc::default(), |_| Ok(()));
+            timeout(patience, served).await.unwrap().unwrap();
+        }
+        assert!(
+            entered.try_recv().is_err(),
+            "more than {most} of one vfolder are in its tree"
+        );
+        drop(held);
+        for _ in most..2 * LOOKS {
+            entered.recv_timeout(patience).unwrap();
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
