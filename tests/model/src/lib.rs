@@ -1,12 +1,13 @@
 //! The protocol between managers, table and storage-proxy as a model, searched state by state.
 //!
 //! The table of transitions, the admission table and `settle` are the manager's own, imported. What each transaction does
-//! with them is in `rows`, what a worker does in `worker`, what a storage-proxy does in `disk`; `possible` has what can
-//! happen next, `step` what comes of it, `properties` what must hold. [`Piece`] names the parts of the protocol that can
-//! be left out, to see what they are for. docs/model.md says what is modelled and what isn't.
+//! with them is in `rows`, what a worker does in `worker`, what a storage-proxy does in `disk` and `fences`; `possible` has
+//! what can happen next, `step` what comes of it, `properties` what must hold. [`Piece`] names the parts of the protocol
+//! that can be left out, to see what they are for. docs/model.md says what is modelled and what isn't.
 
 mod disk;
 mod explore;
+mod fences;
 mod possible;
 mod properties;
 mod protocol;

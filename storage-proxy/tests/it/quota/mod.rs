@@ -4,6 +4,7 @@ mod clones;
 mod counting;
 mod figures;
 mod limits;
+mod scene;
 mod served;
 mod told;
 
