@@ -66,8 +66,7 @@ struct Slice {
 }
 
 impl Slice {
-    fn after(pause: Duration) -> Self {
-        let began = Instant::now() + pause;
+    fn from(began: Instant) -> Self {
         Self {
             began,
             entries: 0,
@@ -92,12 +91,28 @@ impl Pacer {
             activity,
             pause: (SLICE * (100 - duty) / duty).min(LONGEST_PAUSE),
             state: Mutex::new(State {
-                slice: Slice::after(Duration::ZERO),
+                slice: Slice::from(Instant::now()),
                 quickest: None,
                 others_until: None,
                 looked: None,
             }),
         }
+    }
+
+    /// How long whoever takes a step now has to pause before it.
+    fn pause_at(&self, now: Instant) -> Duration {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.slice.step(now);
+        // Not yet begun, if another thread has ended the one before: then this one pauses too.
+        if now.saturating_duration_since(state.slice.began) >= SLICE {
+            let stand_back = state.is_contended(now) || self.activity.is_busy();
+            let pause = match stand_back && !state.is_urgent(&self.volume) {
+                true => self.pause,
+                false => Duration::ZERO,
+            };
+            state.slice = Slice::from(now + pause);
+        }
+        state.slice.began.saturating_duration_since(now)
     }
 
     /// Whether space matters more than anybody's latency now.
@@ -109,21 +124,7 @@ impl Pacer {
 
 impl Pace for Pacer {
     fn step(&self) {
-        let pause = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = Instant::now();
-            state.slice.step(now);
-            // Not yet begun, if another thread has ended the one before: then this one pauses too.
-            if now.saturating_duration_since(state.slice.began) >= SLICE {
-                let stand_back = state.is_contended(now) || self.activity.is_busy();
-                let pause = match stand_back && !state.is_urgent(&self.volume) {
-                    true => self.pause,
-                    false => Duration::ZERO,
-                };
-                state.slice = Slice::after(pause);
-            }
-            state.slice.began.saturating_duration_since(now)
-        };
+        let pause = self.pause_at(Instant::now());
         if !pause.is_zero() {
             thread::sleep(pause);
         }
@@ -174,7 +175,7 @@ mod tests {
     #[test]
     fn slices_far_slower_than_the_quickest_tell_of_others_until_that_is_forgotten() {
         let mut state = State {
-            slice: Slice::after(Duration::ZERO),
+            slice: Slice::from(Instant::now()),
             quickest: None,
             others_until: None,
             looked: None,
@@ -193,7 +194,7 @@ mod tests {
     #[test]
     fn an_entry_that_is_held_up_tells_of_others_for_a_while() {
         let mut state = State {
-            slice: Slice::after(Duration::ZERO),
+            slice: Slice::from(Instant::now()),
             quickest: None,
             others_until: None,
             looked: None,
@@ -220,44 +221,47 @@ mod tests {
         Arc::new(Volume::new("v", "/nowhere", holder))
     }
 
-    /// How long so many slices take.
-    fn time_of(slices: usize, pacer: &Pacer) -> Duration {
-        let began = Instant::now();
-        for _ in 0..slices {
-            let slice = Instant::now();
-            // All of a slice, in many steps.
-            while slice.elapsed() <= SLICE {
-                pacer.step();
-            }
-        }
-        began.elapsed()
+    /// One that works a tenth of the time, and when its first slice begins.
+    fn pacer(activity: &Arc<Activity>) -> (Pacer, Instant) {
+        let pacer = Pacer::new(nowhere(), Arc::clone(activity), 10);
+        let begin = pacer
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .slice
+            .began;
+        (pacer, begin)
     }
 
     #[test]
     fn it_pauses_after_each_slice_while_others_are_at_work() {
         let activity = Arc::<Activity>::default();
-        let pacer = Pacer::new(nowhere(), Arc::clone(&activity), 10);
-        let _at_work = activity.begin();
-        // A slice may end with the first step of the next.
-        assert!(time_of(5, &pacer) > pacer.pause * 4);
+        let (pacer, begin) = pacer(&activity);
+        let at_work = activity.begin();
+        let (mut now, mut pauses) = (begin, Vec::new());
+        for step in 1..=50 {
+            now += SLICE / 5;
+            let pause = pacer.pause_at(now);
+            now += pause;
+            if !pause.is_zero() {
+                pauses.push((step, pause));
+            }
+        }
+        let wanted: Vec<_> = (1..=10).map(|slice| (slice * 5, pacer.pause)).collect();
+        assert_eq!(pauses, wanted);
+        drop(at_work);
+        let alone = (1..=50).map(|step| pacer.pause_at(now + SLICE / 5 * step));
+        assert_eq!(alone.sum::<Duration>(), Duration::ZERO);
     }
 
     #[test]
     fn no_thread_works_while_another_pauses() {
         let activity = Arc::<Activity>::default();
-        let pacer = Pacer::new(nowhere(), Arc::clone(&activity), 5);
+        let (pacer, begin) = pacer(&activity);
         let _at_work = activity.begin();
-        let slice = Instant::now();
-        while slice.elapsed() <= SLICE {}
-        let began = Instant::now();
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    pacer.step();
-                    assert!(began.elapsed() >= pacer.pause - SLICE);
-                });
-            }
-        });
+        for late in [0, 1, 2].map(Duration::from_millis) {
+            assert_eq!(pacer.pause_at(begin + SLICE + late), pacer.pause - late);
+        }
     }
 
     #[test]

