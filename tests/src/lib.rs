@@ -36,5 +36,7 @@ pub use refused::{assert_field_refused, assert_refused, reason_of, refused_field
 pub use relay::{Relay, Target, Weather};
 pub use system::{Certificates, Settings, System, SystemBuilder, Volume};
 pub use tokens::Tokens;
-pub use tree::{assert_same_tree, count_entries, fill, tree_path};
+pub use tree::{
+    assert_same_but_for_directories_times, assert_same_tree, count_entries, fill, tree_path,
+};
 pub use user::{Authorized, User, operation_metadata};

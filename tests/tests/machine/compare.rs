@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs};
 
 use vfolder_manager::model::Status;
 use vfolder_proto::v1::{ListVFoldersRequest, VFolder};
-use vfolder_tests::{User, assert_same_tree, count_entries};
+use vfolder_tests::{User, assert_same_but_for_directories_times, assert_same_tree, count_entries};
 
 use super::{
     drive::{World, status_of},
@@ -96,6 +96,9 @@ impl World {
                 Unpacked::No => assert!(!unpacked, "{row:?}"),
                 Unpacked::Perhaps => {}
                 Unpacked::Whole => assert_same_tree(&self.source, &tree.join(OUT)),
+                Unpacked::Over => {
+                    assert_same_but_for_directories_times(&self.source, &tree.join(OUT));
+                }
             }
             assert_eq!(found, row.directories, "{row:?}");
             assert_eq!(count_entries(&tree.join(BULK)), BULK_ENTRIES, "{row:?}");

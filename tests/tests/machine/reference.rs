@@ -29,6 +29,8 @@ pub enum Unpacked {
     No,
     Perhaps,
     Whole,
+    /// All of it, over what was there: directories stay as they are, and so tell when something was put into them.
+    Over,
 }
 
 /// How an operation ended.
@@ -277,10 +279,17 @@ impl Reference {
         match (operation.kind, end) {
             (Kind::Create | Kind::Clone, End::Succeeded) => target.resting = Resting::Kept,
             (Kind::Create | Kind::Clone | Kind::Purge, _) => target.resting = Resting::Deleted,
-            (Kind::Extract, End::Succeeded) => target.unpacked = Unpacked::Whole,
+            (Kind::Extract, End::Succeeded) => {
+                target.unpacked = match target.unpacked {
+                    Unpacked::No => Unpacked::Whole,
+                    _ => Unpacked::Over,
+                }
+            }
             (Kind::Remove, End::Succeeded) => target.unpacked = Unpacked::No,
             // What is replaced stays there all along.
-            (Kind::Extract, _) if target.unpacked == Unpacked::Whole => {}
+            (Kind::Extract, _) if matches!(target.unpacked, Unpacked::Whole | Unpacked::Over) => {
+                target.unpacked = Unpacked::Over;
+            }
             (Kind::Remove, _) if target.unpacked == Unpacked::No => {}
             (Kind::Extract | Kind::Remove, _) => target.unpacked = Unpacked::Perhaps,
             (Kind::Verify | Kind::Recount, _) => {}
