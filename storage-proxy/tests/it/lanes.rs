@@ -221,4 +221,5 @@ async fn only_the_copy_waits_for_a_turn() {
         assert_eq!(ended.failure, None);
     }
     assert!(!at(other).exists());
+    tasks.suspend().await;
 }

@@ -124,9 +124,10 @@ pub async fn eventually(what: &str, is: impl Fn() -> bool) {
 
 /// A volume in a temporary directory, and its tasks.
 pub struct Rig {
-    pub dir: TempDir,
-    pub volume: Arc<Volume>,
+    // Dropped in this order: who sees that a volume's lock is gone makes it again.
     pub tasks: Tasks,
+    pub volume: Arc<Volume>,
+    pub dir: TempDir,
 }
 
 impl Rig {

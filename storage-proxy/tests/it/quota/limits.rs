@@ -129,7 +129,8 @@ fn archive() -> Vec<u8> {
     done.stdout
 }
 
-async fn each_way_up_to_its_limits(dir: TempDir, ways: &[Way]) {
+/// Answers with the directory, for whoever has something mounted in it.
+async fn each_way_up_to_its_limits(dir: TempDir, ways: &[Way]) -> TempDir {
     let mut scene = Scene::start(dir).await;
     let archive = vec![Bytes::from(archive())];
     let client = scene.client();
@@ -192,6 +193,7 @@ async fn each_way_up_to_its_limits(dir: TempDir, ways: &[Way]) {
     let scene = scene.killed().await;
     Way::Directories.write(&scene).await.unwrap();
     scene.is_right("after a crash").await;
+    scene.proxy.kill()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -205,14 +207,14 @@ async fn each_way_to_write_is_let_in_up_to_its_limits_and_no_further() {
         Way::Directories,
         Way::Extraction,
     ];
-    each_way_up_to_its_limits(set_up(), &ways).await;
+    drop(each_way_up_to_its_limits(set_up(), &ways).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn so_it_is_where_what_is_uploaded_has_to_be_copied_into_the_tree() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("v");
-    if let Some(_mounted) = Mounted::image("btrfs", &path, 1 << 30) {
+    if let Some(mounted) = Mounted::image("btrfs", &path, 1 << 30) {
         let ways = [
             Way::Whole,
             Way::Replacing,
@@ -221,7 +223,9 @@ async fn so_it_is_where_what_is_uploaded_has_to_be_copied_into_the_tree() {
             Way::Directories,
             Way::Extraction,
         ];
-        each_way_up_to_its_limits(set_up_in(dir), &ways).await;
+        let dir = each_way_up_to_its_limits(set_up_in(dir), &ways).await;
+        drop(mounted);
+        drop(dir);
     }
 }
 
