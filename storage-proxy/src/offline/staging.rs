@@ -106,6 +106,7 @@ impl<'a> Staging<'a> {
             // No checkpoint is kept here: what a killed clone has left can't be told from what a power cut has made of it.
             resume: None,
             ongoing,
+            digest: None,
         }
     }
 

@@ -38,7 +38,7 @@ pub mod walk;
 pub use clone::{Checkpoint, CloneTarget, Cloned, Moment, Ongoing, clone_tree};
 pub use control::{Control, Pace, Progress, StopOnDrop};
 pub use diff::{Aspect, Compared, Difference, What, diff};
-pub use digest::{TreeDigest, digest};
+pub use digest::{Scratch, TreeDigest, digest};
 pub use entry::Entry;
 pub use error::{Fault, TreeError};
 pub use find::{Findings, Found, Wanted};

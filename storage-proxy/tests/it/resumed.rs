@@ -76,6 +76,7 @@ impl Place {
             root: None,
             resume,
             ongoing: &Ongoing::default(),
+            digest: None,
         };
         clone_tree(source.as_fd(), target, workers(), control)
     }

@@ -22,7 +22,10 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 use vfolder_storage_proxy::{
     task::{EnterError, Guard, Stay, TaskSpec, Tasks, VolumeConfig, Work},
-    tree::{CloneTarget, Control, Ongoing, TreeError, Workers, clone_tree, remove_tree},
+    tree::{
+        CloneTarget, Cloned, Control, Ongoing, Scratch, TreeDigest, TreeError, Workers, clone_tree,
+        remove_tree,
+    },
     volume::{Holder, Volume, init, tree_path},
 };
 
@@ -42,6 +45,27 @@ pub fn c(name: impl AsRef<[u8]>) -> CString {
 
 /// Clones `source` to `parent`/`name`; links meanwhile in `parent`/.links.
 pub fn clone(source: &Path, parent: &Path, name: &str, control: &Control) -> Result<(), TreeError> {
+    clone_into(source, parent, name, None, control).map(drop)
+}
+
+/// The same, digested on the way.
+pub fn clone_digested(
+    source: &Path,
+    parent: &Path,
+    name: &str,
+    control: &Control,
+) -> Result<TreeDigest, TreeError> {
+    let cloned = clone_into(source, parent, name, Some(&tempfile::tempfile), control)?;
+    Ok(cloned.digest.expect("it was asked for"))
+}
+
+fn clone_into(
+    source: &Path,
+    parent: &Path,
+    name: &str,
+    digest: Option<&Scratch<'_>>,
+    control: &Control,
+) -> Result<Cloned, TreeError> {
     let links = parent.join(".links");
     fs::create_dir_all(&links).unwrap();
     let (source, target, scratch) = (directory(source), directory(parent), directory(&links));
@@ -53,8 +77,9 @@ pub fn clone(source: &Path, parent: &Path, name: &str, control: &Control) -> Res
         root: None,
         resume: None,
         ongoing: &Ongoing::default(),
+        digest,
     };
-    let cloned = clone_tree(source.as_fd(), target, workers(), control).map(drop);
+    let cloned = clone_tree(source.as_fd(), target, workers(), control);
     if cloned.is_ok() {
         assert_eq!(
             fs::read_dir(&links).unwrap().count(),

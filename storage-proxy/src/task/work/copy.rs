@@ -8,8 +8,11 @@ use super::{Interrupted, Job, Record, Step, account::CopyReservation, checkpoint
 use crate::{
     backend::{Cloned, Method},
     faults::pass,
-    task::{Done, Failure, FailureKind, Guard, Stay, lane::Long, spec::Totals},
-    tree::{CloneTarget, Control, Fault, Progress, TreeError, TreeRoot, Workers, sync, usage},
+    task::{Done, Failure, FailureKind, Guard, Receipt, Stay, lane::Long, spec::Totals},
+    tree::{
+        CloneTarget, Control, Fault, Progress, TreeDigest, TreeError, TreeRoot, Workers, sync,
+        usage,
+    },
     volume::{Fence, Staging, on},
 };
 
@@ -70,7 +73,7 @@ impl Job<'_> {
     ) -> Result<Done, Interrupted> {
         let copy = move || {
             let begun = Instant::now();
-            let (staging, copied) = self.copy(source)?;
+            let (staging, copied) = self.copy(source, receipt)?;
             let took = begun.elapsed();
             self.at("clone.copied")?;
             let Progress {
@@ -81,7 +84,14 @@ impl Job<'_> {
             self.task.control.set_totals(entries, bytes);
             let totals = match receipt {
                 // It has seen every entry, also of a snapshot, of which nobody else counts any.
-                true => Totals::of(self.digest_staged(&staging)?),
+                true => {
+                    let receipt = match &copied.digest {
+                        Some(found) => Receipt::new(found, false),
+                        None => self.digest_staged(&staging)?,
+                    };
+                    self.at("clone.digested")?;
+                    Totals::of(receipt)
+                }
                 false => Totals {
                     entries,
                     bytes,
@@ -132,7 +142,9 @@ impl Job<'_> {
         Ok(fences.enter(self.volume, source, Stay::Copying, epoch, control)?)
     }
 
-    fn copy(&self, source: Uuid) -> Result<(Staging, Copied), Interrupted> {
+    /// With its digest, if it is `digested`: but not of a snapshot or a copy that is gone on with, which would be read for that
+    /// alone.
+    fn copy(&self, source: Uuid, digested: bool) -> Result<(Staging, Copied), Interrupted> {
         let Some(tree) = self.volume.tree(source)? else {
             let message = format!("the vfolder {source} has no tree on this volume");
             return Err(Failure::lasting(FailureKind::SourceMissing, message).into());
@@ -148,6 +160,7 @@ impl Job<'_> {
         };
         self.at("clone.staged")?;
         let ongoing = Arc::default();
+        let scratch = || self.volume.scratch_file();
         let name = staging.tree_name();
         let target = CloneTarget {
             parent: staging.directory(),
@@ -156,6 +169,7 @@ impl Job<'_> {
             root: None,
             resume: resumed.then_some(&checkpoint),
             ongoing: &ongoing,
+            digest: digested.then_some(&scratch),
         };
         let checkpoints = Checkpoints::begin(&staging, checkpoint.clone(), &ongoing)?;
         let cloned = self.copy_and_count(&tree, target);
@@ -183,6 +197,7 @@ impl Job<'_> {
             durable,
             walked,
             method,
+            digest: cloned.walked.and_then(|walked| walked.digest),
         };
         Ok((staging, copied))
     }
@@ -235,6 +250,8 @@ struct Copied {
     walked: bool,
     /// How it was made, if it was made in one go.
     method: Option<Method>,
+    /// Its digest, if that is known by now.
+    digest: Option<TreeDigest>,
 }
 
 fn outdated(source: Uuid) -> Failure {

@@ -9,9 +9,10 @@ use rustix::{
 
 use vfolder_ioctl::clone_range::clone_range;
 
-use super::entry::Copying;
+use super::{checkpoint::Ongoing, entry::Copying};
 use crate::tree::{
     Control, Fault, Meta,
+    digest::{ContentHasher, read_content},
     error::{looking, system},
     extents::next_extent,
 };
@@ -51,19 +52,23 @@ impl Default for ContentCopier {
 struct Pair<'a> {
     source: &'a OwnedFd,
     target: &'a OwnedFd,
-    job: &'a Copying<'a>,
+    control: &'a Control,
+    ongoing: &'a Ongoing,
+    /// Takes in what is copied, where that is wanted.
+    hasher: Option<&'a mut ContentHasher>,
     /// The inode number of a large copy, which tells how far it is.
     told: Option<u64>,
 }
 
 impl ContentCopier {
     /// Copies what `source` holds, up to the size in `meta`, into `target`, which is empty. A file that shrinks
-    /// meanwhile is copied as far as it reaches.
+    /// meanwhile is copied as far as it reaches. `hasher` takes in what is copied; then `target` is open for reading, too.
     pub fn copy(
         &mut self,
         source: &OwnedFd,
         target: &OwnedFd,
         meta: &Meta,
+        hasher: Option<&mut ContentHasher>,
         job: &Copying<'_>,
     ) -> Result<(), Fault> {
         if meta.size == 0 {
@@ -73,10 +78,19 @@ impl ContentCopier {
             && meta.size >= job.habits.reflink_from
             && self.share_blocks(source, target, meta.size, job.control)?
         {
-            job.control.bytes_done(meta.size);
+            match hasher {
+                // The copy, as large as it is: the source may have been another by then, and another by now.
+                Some(hasher) => {
+                    let size = Meta::from(fstat(target).map_err(system("fstat"))?).size;
+                    read_content(target, size, &mut self.buffer, hasher, job.control)?;
+                }
+                None => job.control.bytes_done(meta.size),
+            }
             return Ok(());
         }
-        self.copy_from(0, source, target, meta, job)
+        let mut pair = Pair::new(source, target, meta, job)?;
+        pair.hasher = hasher;
+        self.copy_from(0, pair, meta)
     }
 
     /// As [`ContentCopier::copy`], into a `target` that has been begun: its first `trusted` bytes are as they should be,
@@ -94,7 +108,7 @@ impl ContentCopier {
         // What is wrong beyond may be where the source has a hole, which nothing is written to.
         ftruncate(target, from).map_err(system("ftruncate"))?;
         job.control.bytes_done(from);
-        self.copy_from(from, source, target, meta, job)
+        self.copy_from(from, Pair::new(source, target, meta, job)?, meta)
     }
 
     /// Where, from `at` on and before `end`, the contents of the two begin to differ; `end`, if they don't.
@@ -125,16 +139,8 @@ impl ContentCopier {
         Ok(at)
     }
 
-    fn copy_from(
-        &mut self,
-        mut at: u64,
-        source: &OwnedFd,
-        target: &OwnedFd,
-        meta: &Meta,
-        job: &Copying<'_>,
-    ) -> Result<(), Fault> {
-        let pair = Pair::new(source, target, meta, job)?;
-        let control = job.control;
+    fn copy_from(&mut self, mut at: u64, mut pair: Pair<'_>, meta: &Meta) -> Result<(), Fault> {
+        let (source, target, control) = (pair.source, pair.target, pair.control);
         // Of a small file its blocks tell. Of others not: attributes have blocks as well, and so has what is allocated and
         // not written.
         let sparse = meta.size > SMALL || meta.disk_bytes < meta.size;
@@ -154,7 +160,7 @@ impl ContentCopier {
             };
             // A hole is done as soon as it is passed, as the totals count it too.
             control.bytes_done(from - at);
-            let reached = self.copy_extent(&pair, from, to)?;
+            let reached = self.copy_extent(&mut pair, from, to)?;
             if reached < to {
                 end = reached;
             }
@@ -195,11 +201,13 @@ impl ContentCopier {
     }
 
     /// Answers how far it got: `to`, or where the file ends by now.
-    fn copy_extent(&mut self, pair: &Pair<'_>, from: u64, to: u64) -> Result<u64, Fault> {
+    fn copy_extent(&mut self, pair: &mut Pair<'_>, from: u64, to: u64) -> Result<u64, Fault> {
         let mut at = from;
+        // What is taken in is read.
+        let by_kernel = to - from >= SMALL && pair.hasher.is_none();
         while at < to {
-            pair.job.control.check()?;
-            let copied = if self.copy_range && to - from >= SMALL {
+            pair.control.check()?;
+            let copied = if self.copy_range && by_kernel {
                 match self.copy_by_kernel(pair, at, to - at)? {
                     Some(copied) => copied,
                     None => self.copy_by_hand(pair, at, to - at)?,
@@ -210,7 +218,7 @@ impl ContentCopier {
             if copied == 0 {
                 break;
             }
-            pair.job.control.bytes_done(copied);
+            pair.control.bytes_done(copied);
             at += copied;
             pair.reached(at);
         }
@@ -245,7 +253,7 @@ impl ContentCopier {
         }
     }
 
-    fn copy_by_hand(&mut self, pair: &Pair<'_>, at: u64, length: u64) -> Result<u64, Fault> {
+    fn copy_by_hand(&mut self, pair: &mut Pair<'_>, at: u64, length: u64) -> Result<u64, Fault> {
         let wanted = usize::try_from(length).unwrap_or(BUFFER).min(BUFFER);
         let buffer = &mut self.buffer[..wanted];
         let got = read_once(pair.source, buffer, at)?;
@@ -258,6 +266,9 @@ impl ContentCopier {
                 done => written += done.map_err(system("write"))?,
             }
         }
+        if let Some(hasher) = &mut pair.hasher {
+            hasher.update(at, &buffer[..got]);
+        }
         Ok(got as u64)
     }
 }
@@ -267,7 +278,7 @@ impl<'a> Pair<'a> {
         source: &'a OwnedFd,
         target: &'a OwnedFd,
         meta: &Meta,
-        job: &'a Copying<'a>,
+        job: &'a Copying<'_>,
     ) -> Result<Self, Fault> {
         let told = if meta.size >= LARGE {
             let target = fstat(target).map_err(system("fstat"))?;
@@ -278,14 +289,16 @@ impl<'a> Pair<'a> {
         Ok(Self {
             source,
             target,
-            job,
+            control: job.control,
+            ongoing: job.ongoing,
+            hasher: None,
             told,
         })
     }
 
     fn reached(&self, at: u64) {
         if let Some(ino) = self.told {
-            self.job.ongoing.reached(ino, at);
+            self.ongoing.reached(ino, at);
         }
     }
 }
@@ -293,7 +306,7 @@ impl<'a> Pair<'a> {
 impl Drop for Pair<'_> {
     fn drop(&mut self) {
         if let Some(ino) = self.told {
-            self.job.ongoing.done(ino);
+            self.ongoing.done(ino);
         }
     }
 }

@@ -15,13 +15,15 @@ use rustix::{
 use super::{
     checkpoint::{Ongoing, Resume},
     content::ContentCopier,
+    digest::CopyDigest,
     habits::Habits,
-    links::Links,
+    links::{Known, Links},
     resume::Resumed,
 };
 use crate::tree::{
     Control, Fault, FileKind, Meta,
     attributes::AttributeCopier,
+    digest::{Digester, PathDigest},
     error::{looking, system},
     open::{open_directory, open_regular},
 };
@@ -42,6 +44,8 @@ pub struct Copying<'a> {
     pub resume: Option<Resume>,
     pub ongoing: &'a Ongoing,
     pub habits: Habits,
+    /// Takes in what is copied, where that is wanted.
+    pub digester: Option<Digester<'a>>,
     pub control: &'a Control,
 }
 
@@ -51,6 +55,8 @@ pub struct Destination<'a> {
     pub directory: BorrowedFd<'a>,
     /// Whose the files are that we make in it, user and group, where that is known.
     pub owner: Option<(u32, u32)>,
+    /// Where it is in the copy, if that is digested.
+    pub path: Option<PathDigest>,
 }
 
 /// Whether what takes long is left to whichever thread is free.
@@ -83,6 +89,8 @@ pub struct EntryCopier {
     /// Copies attributes.
     pub attributes: AttributeCopier,
     pub(super) content: ContentCopier,
+    /// Digests what is copied, if that is wanted.
+    pub(super) digest: Option<CopyDigest>,
 }
 
 impl EntryCopier {
@@ -142,7 +150,7 @@ impl EntryCopier {
                     return Ok(Copied::Long);
                 }
             }
-            _ => self.copy_special(from, to.directory, name, kind, &job.links)?,
+            _ => self.copy_special(from, to, name, kind, job)?,
         }
         Ok(done)
     }
@@ -159,6 +167,7 @@ impl EntryCopier {
         let Destination {
             directory: to,
             owner,
+            path,
         } = to;
         let links = &job.links;
         let (source, meta) = open_regular(from, name, job.control)?;
@@ -166,46 +175,88 @@ impl EntryCopier {
             return Ok(false);
         }
         let _turn = links.turn(&meta);
-        if links.link_known(&meta, to, name)? {
+        if self.is_known(&meta, to, path, name, job)? {
             return Ok(true);
         }
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let access = match job.digester {
+            // What shares its blocks is read.
+            Some(_) => OFlags::RDWR,
+            None => OFlags::WRONLY,
+        };
+        let flags = access | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let target = match openat(to, name, flags, PRIVATE) {
             Err(Errno::EXIST) => return Ok(true), // see `Links::link_known`
             done => done.map_err(system("open"))?,
         };
-        self.content.copy(&source, &target, &meta, job)?;
+        let hasher = self.digest.as_mut().map(CopyDigest::content);
+        self.content.copy(&source, &target, &meta, hasher, job)?;
         self.attributes
             .copy_open(Some(source.as_fd()), target.as_fd(), &meta, owner)?;
+        if let Some((digest, digester, path)) = self.digested(path, name, job) {
+            digest.add_file(digester, &path, &target, meta.links)?;
+        }
         links.remember(&meta, to, name)?;
         Ok(true)
+    }
+
+    /// Whether there is nothing left to do but to have given the copy one more name.
+    fn is_known(
+        &mut self,
+        meta: &Meta,
+        to: BorrowedFd<'_>,
+        path: Option<PathDigest>,
+        name: &CStr,
+        job: &Copying<'_>,
+    ) -> Result<bool, Fault> {
+        let known = job.links.link_known(meta, to, name)?;
+        if known == Known::Linked
+            && let Some((digest, digester, path)) = self.digested(path, name, job)
+        {
+            digest.add_link(digester, &path, (to, name))?;
+        }
+        Ok(known != Known::No)
+    }
+
+    /// What digests the entry `name` of the directory at `parent`, and where that is; nothing if it isn't wanted.
+    fn digested<'s, 'j, 'd>(
+        &'s mut self,
+        parent: Option<PathDigest>,
+        name: &CStr,
+        job: &'j Copying<'d>,
+    ) -> Option<(&'s mut CopyDigest, &'j Digester<'d>, PathDigest)> {
+        let (digest, digester) = (self.digest.as_mut()?, job.digester.as_ref()?);
+        let path = digest.path(&parent?, name);
+        Some((digest, digester, path))
     }
 
     fn copy_special(
         &mut self,
         from: BorrowedFd<'_>,
-        to: BorrowedFd<'_>,
+        to: Destination<'_>,
         name: &CStr,
         hint: FileKind,
-        links: &Links,
+        job: &Copying<'_>,
     ) -> Result<(), Fault> {
+        let (path, to, links) = (to.path, to.directory, &job.links);
         let meta =
             Meta::from(statat(from, name, AtFlags::SYMLINK_NOFOLLOW).map_err(looking("fstatat"))?);
         if meta.kind != hint {
             return Err(Fault::Changed);
         }
         let _turn = links.turn(&meta);
-        if links.link_known(&meta, to, name)? {
+        if self.is_known(&meta, to, path, name, job)? {
             return Ok(());
         }
+        let mut leads_to = None;
         let made = match meta.kind {
             FileKind::Symlink => {
                 let target = readlinkat(from, name, Vec::new()).map_err(|errno| match errno {
                     Errno::INVAL => Fault::Changed,
                     other => looking("readlinkat")(other),
                 })?;
-                symlinkat(&target, to, name)
+                let made = symlinkat(&target, to, name);
+                leads_to = Some(target);
+                made
             }
             FileKind::Fifo => mknodat(to, name, FileType::Fifo, PRIVATE, 0),
             FileKind::Socket => mknodat(to, name, FileType::Socket, PRIVATE, 0),
@@ -225,6 +276,10 @@ impl EntryCopier {
             // It may have vanished or changed: half of it must not pass for a copy.
             let _ = unlinkat(to, name, AtFlags::empty());
             return Err(fault);
+        }
+        if let Some((digest, digester, path)) = self.digested(path, name, job) {
+            let target = leads_to.as_ref().map(|target| target.as_bytes());
+            digest.add_special(digester, &path, (to, name), target, meta.links)?;
         }
         links.remember(&meta, to, name)
     }

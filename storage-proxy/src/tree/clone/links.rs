@@ -26,6 +26,17 @@ pub struct Links {
     locks: [Mutex<()>; LOCKS],
 }
 
+/// Whether a file was copied before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It wasn't.
+    No,
+    /// It was, and its copy has got one more name.
+    Linked,
+    /// It was, and its copy has this name already.
+    Already,
+}
+
 /// What a name in the copy, which was there before, is among those of its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -57,25 +68,25 @@ impl Links {
         (source.links > 1).then(|| Turn(lock.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// If `source` was copied before: gives the copy one more name. Answers whether it was.
+    /// If `source` was copied before: gives the copy one more name.
     pub fn link_known(
         &self,
         source: &Meta,
         to: BorrowedFd<'_>,
         name: &CStr,
-    ) -> Result<bool, Fault> {
+    ) -> Result<Known, Fault> {
         if source.links < 2 {
-            return Ok(false);
+            return Ok(Known::No);
         }
         let key = key(source.id);
         match linkat(&self.directory, &key, to, name, AtFlags::empty()) {
-            Ok(()) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
+            Ok(()) => Ok(Known::Linked),
+            Err(Errno::NOENT) => Ok(Known::No),
             // A directory that a writer changes may show a name twice.
-            Err(Errno::EXIST) => Ok(true),
+            Err(Errno::EXIST) => Ok(Known::Already),
             // Ours is the one name too many: it becomes the entry.
             Err(Errno::MLINK) => renameat(&self.directory, &key, to, name)
-                .map(|()| true)
+                .map(|()| Known::Linked)
                 .map_err(system("renameat")),
             Err(errno) => Err(Fault::System("linkat", errno)),
         }

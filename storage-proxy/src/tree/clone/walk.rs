@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::Path,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -18,6 +18,7 @@ use rustix::{
 
 use super::{
     checkpoint::{Checkpoint, Ongoing, Resume},
+    digest::{CopyDigest, Digested},
     entry::{Copied, Copying, Destination, EntryCopier, PutOff},
     habits::Habits,
     links::Links,
@@ -27,6 +28,7 @@ use crate::{
     faults::at,
     tree::{
         Control, Fault, FileKind, Meta, TreeError, Workers,
+        digest::{DigestWorker, Digester, PathDigest, Scratch, TreeDigest},
         error::{looking, system},
         open::open_directory,
         walk::{Dir, Entered, Found, Leave, Place, Visitor, walk},
@@ -34,7 +36,7 @@ use crate::{
 };
 
 /// Where a copy goes. Nobody but the caller may have access to either directory until the copy is complete.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct CloneTarget<'a> {
     /// The directory that will contain the copy.
     pub parent: BorrowedFd<'a>,
@@ -49,6 +51,9 @@ pub struct CloneTarget<'a> {
     pub resume: Option<&'a Checkpoint>,
     /// Will tell how far the large files are.
     pub ongoing: &'a Ongoing,
+    /// To digest the copy while it is made ([`Cloned::digest`]): what `digest` is given, too. Not of a copy that is gone on
+    /// with.
+    pub digest: Option<&'a Scratch<'a>>,
 }
 
 /// What was done for a copy.
@@ -60,6 +65,8 @@ pub struct Cloned {
     pub redone_entries: u64,
     /// Bytes of file data in them.
     pub kept_bytes: u64,
+    /// The copy's digest, if it was asked for and all of it was copied now.
+    pub digest: Option<TreeDigest>,
 }
 
 /// Copies the tree below `source`, a directory open for reading, to `target`. Nothing is synced.
@@ -82,6 +89,11 @@ pub fn clone_tree(
             resume: target.resume.map(Resume::from),
             ongoing: target.ongoing,
             habits: Habits::on(target.parent),
+            // What is kept was not read.
+            digester: match target.resume {
+                None => target.digest.map(Digester::new),
+                Some(_) => None,
+            },
             control,
         },
         put_off: match workers.get() {
@@ -89,6 +101,7 @@ pub fn clone_tree(
             _ => PutOff::Large,
         },
         us: (geteuid().as_raw(), getegid().as_raw()),
+        digested: Digested::default(),
         kept_entries: AtomicU64::new(0),
         redone_entries: AtomicU64::new(0),
         kept_bytes: AtomicU64::new(0),
@@ -98,10 +111,12 @@ pub fn clone_tree(
     let root = clone.root(source, &target).map_err(at_root)?;
     walk(&clone, root, workers, control)?;
     clone.job.links.forget().map_err(at_root)?;
+    let digest = clone.digest().map_err(at_root)?;
     Ok(Cloned {
         kept_entries: clone.kept_entries.into_inner(),
         redone_entries: clone.redone_entries.into_inner(),
         kept_bytes: clone.kept_bytes.into_inner(),
+        digest,
     })
 }
 
@@ -110,6 +125,7 @@ struct Clone<'a> {
     put_off: PutOff,
     /// Our effective user and group.
     us: (u32, u32),
+    digested: Digested,
     kept_entries: AtomicU64,
     redone_entries: AtomicU64,
     kept_bytes: AtomicU64,
@@ -123,6 +139,8 @@ struct Target {
     owner: (u32, u32),
     /// See [`Destination`].
     files_owner: Option<(u32, u32)>,
+    /// Where it is in the copy, if that is digested.
+    path: Option<PathDigest>,
     /// An earlier life has made it.
     resumed: bool,
 }
@@ -132,6 +150,7 @@ impl Target {
         Destination {
             directory: open.as_fd(),
             owner: self.files_owner,
+            path: self.path,
         }
     }
 }
@@ -165,9 +184,21 @@ impl Clone<'_> {
                 place: Place::root(made).map_err(system("fstat"))?,
                 owner,
                 files_owner: self.owner_in(owner),
+                path: self
+                    .job
+                    .digester
+                    .as_ref()
+                    .map(|_| DigestWorker::default().root()),
                 resumed,
             },
         })
+    }
+
+    /// Once all threads have ended.
+    fn digest(&self) -> Result<Option<TreeDigest>, Fault> {
+        let mut done = self.digested.lock().unwrap_or_else(PoisonError::into_inner);
+        let digester = self.job.digester.as_ref();
+        digester.map(|of| of.finish(done.drain(..))).transpose()
     }
 
     /// Makes the directory `name` in `to`, or takes the one that an earlier life has made: then the answer says so.
@@ -222,7 +253,14 @@ impl Visitor for Clone<'_> {
     type Data = Target;
 
     fn worker(&self) -> EntryCopier {
-        EntryCopier::default()
+        EntryCopier {
+            digest: self
+                .job
+                .digester
+                .as_ref()
+                .map(|_| CopyDigest::new(&self.digested)),
+            ..EntryCopier::default()
+        }
     }
 
     fn shares_directories(&self) -> bool {
@@ -254,6 +292,10 @@ impl Visitor for Clone<'_> {
             return Ok(None);
         };
         let made_meta = describe(&made)?;
+        let path = match (&mut copier.digest, &parent.data.path) {
+            (Some(digest), Some(parent)) => Some(digest.path(parent, name)),
+            _ => None,
+        };
         Ok(Some(Entered {
             directory: source,
             meta,
@@ -261,6 +303,7 @@ impl Visitor for Clone<'_> {
                 place: parent.data.place.child(name, made_meta.id, made),
                 owner: (made_meta.uid, made_meta.gid),
                 files_owner: self.owner_in((made_meta.uid, made_meta.gid)),
+                path,
                 resumed,
             },
         }))
@@ -316,6 +359,11 @@ impl Visitor for Clone<'_> {
         copier
             .attributes
             .copy_open(source, target.as_fd(), &dir.meta, Some(dir.data.owner))?;
+        if let (Some(digest), Some(digester), Some(path)) =
+            (&mut copier.digest, &self.job.digester, &dir.data.path)
+        {
+            digest.add_directory(digester, path, &target)?;
+        }
         if dir.data.resumed {
             self.kept_entries.fetch_add(1, Relaxed);
         }

@@ -156,7 +156,7 @@ impl EntryReader {
 
 /// Hashes the first `size` bytes, holes passed over, and answers how many there were: a file that shrinks meanwhile is
 /// read as far as it reaches.
-fn read_content(
+pub(in crate::tree) fn read_content(
     file: &OwnedFd,
     size: u64,
     buffer: &mut [u8],

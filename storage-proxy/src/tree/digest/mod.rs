@@ -16,6 +16,7 @@ mod worker;
 
 use std::fmt;
 
+pub(super) use self::file::read_content;
 pub use self::{
     content::ContentHasher,
     links::Scratch,

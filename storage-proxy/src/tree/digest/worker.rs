@@ -2,6 +2,7 @@
 
 use std::{
     ffi::CStr,
+    fmt,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -18,6 +19,12 @@ use crate::tree::{Fault, FileKind, Meta, meta::FileId};
 /// What the threads share.
 pub struct Digester<'a> {
     links: Mutex<Links<'a>>,
+}
+
+impl fmt::Debug for Digester<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Digester").finish_non_exhaustive()
+    }
 }
 
 /// What one thread has for itself. Whoever copies a tree can digest it on the way: the content goes through

@@ -1,6 +1,7 @@
 //! A tree's digest: as docs/tree-digest.md says, the same for equal trees and another for any others.
 
 mod changes;
+mod copied;
 mod page;
 
 use std::{
