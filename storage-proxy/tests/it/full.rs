@@ -34,7 +34,11 @@ fn rig(dir: tempfile::TempDir) -> Rig {
         max_tasks: 1,
         reclaim_duty: 20,
     }]);
-    Rig { dir, volume, tasks }
+    Rig {
+        dir: dir.into(),
+        volume,
+        tasks,
+    }
 }
 
 /// A volume in a new directory of the disk.

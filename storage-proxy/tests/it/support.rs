@@ -12,11 +12,11 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
-    time::SystemTime,
+    thread,
+    time::{Duration, Instant, SystemTime},
 };
 
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
@@ -149,10 +149,40 @@ pub async fn eventually(what: &str, is: impl Fn() -> bool) {
 
 /// A volume in a temporary directory, and its tasks.
 pub struct Rig {
-    // Dropped in this order: who sees that a volume's lock is gone makes it again.
+    // Dropped in this order.
     pub tasks: Tasks,
     pub volume: Arc<Volume>,
-    pub dir: TempDir,
+    pub dir: Home,
+}
+
+/// The directory that a volume is in. It goes once the last thread has let the volume go, which would make anew what it
+/// misses.
+pub struct Home(TempDir);
+
+impl From<TempDir> for Home {
+    fn from(dir: TempDir) -> Self {
+        Self(dir)
+    }
+}
+
+impl Home {
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let Ok(lock) = fs::File::open(self.path().join("v/lock")) else {
+            return;
+        };
+        let begun = Instant::now();
+        while flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err()
+            && begun.elapsed() < Duration::from_secs(5)
+        {
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
 }
 
 impl Rig {
@@ -163,7 +193,8 @@ impl Rig {
     }
 
     /// As after a restart.
-    pub fn on(dir: TempDir) -> Self {
+    pub fn on(dir: impl Into<Home>) -> Self {
+        let dir = dir.into();
         let volume = Arc::new(Volume::new(
             "v",
             dir.path().join("v"),

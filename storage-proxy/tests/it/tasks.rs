@@ -7,7 +7,7 @@ use vfolder_storage_proxy::task::{Attachment, End, FailureKind, Outcome, Refused
 
 use crate::{
     oracle,
-    support::{Dice, Rig},
+    support::{Dice, Home, Rig},
 };
 
 pub async fn outcome(mut task: Attachment) -> Outcome {
@@ -99,7 +99,7 @@ async fn asking_again_attaches_or_answers_and_other_arguments_are_refused() {
 }
 
 /// The reclaimer lets go of the volume's lock soon after the tasks are dropped.
-pub async fn reopened(dir: tempfile::TempDir) -> Rig {
+pub async fn reopened(dir: Home) -> Rig {
     let path = dir.path().join("v/lock");
     tokio::task::spawn_blocking(move || {
         let lock = fs::File::open(path).unwrap();
