@@ -18,7 +18,10 @@ use rustix::{
 use vfolder_images::is_root;
 use vfolder_storage_proxy::tree::{Control, Fault};
 
-use crate::{oracle, support::clone};
+use crate::{
+    oracle,
+    support::{clone, reachable},
+};
 
 const NOBODY: u32 = 65_534;
 /// Set for the test that runs as another user, in a process of its own.
@@ -66,7 +69,7 @@ fn one_who_may_not_give_files_away_copies_no_other_users_setuid_file() {
         chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     }
     let test = "foreign::the_copy_that_another_user_tries";
-    let tried = Command::new(env::current_exe().unwrap())
+    let tried = Command::new(reachable(&env::current_exe().unwrap(), dir.path()))
         .args(["--exact", test, "--nocapture"])
         .env(DIRECTORY, dir.path())
         .uid(NOBODY)

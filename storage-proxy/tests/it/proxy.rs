@@ -24,6 +24,8 @@ use vfolder_proto::{
     v1::file_service_client::FileServiceClient,
 };
 
+use crate::support::reachable;
+
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_storage-proxy");
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -63,7 +65,11 @@ pub fn serve(dir: &Path) -> Child {
 }
 
 fn command(dir: &Path) -> Command {
-    let mut command = Command::new(PROGRAM);
+    command_of(Path::new(PROGRAM), dir)
+}
+
+fn command_of(program: &Path, dir: &Path) -> Command {
+    let mut command = Command::new(program);
     command
         .arg("serve")
         .arg("--config")
@@ -102,11 +108,12 @@ impl Proxy {
         let _ = fs::remove_file(dir.path().join("addr"));
         let log = fs::File::create(dir.path().join("log")).unwrap();
         let mut command = command(dir.path());
-        let process = command.env("VFOLDER_FAULTS", faults).stderr(log);
         if user != geteuid().as_raw() {
-            process.uid(user).gid(user);
+            command = command_of(&reachable(Path::new(PROGRAM), dir.path()), dir.path());
+            command.uid(user).gid(user);
         }
-        let process = process.spawn().unwrap();
+        let process = command.env("VFOLDER_FAULTS", faults).stderr(log).spawn();
+        let process = process.unwrap();
         Self::connect(dir, process).await
     }
 

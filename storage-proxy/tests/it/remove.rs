@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FallocateFlags, IFlags, fallocate, inotify, ioctl_setflags},
+    fs::{FallocateFlags, IFlags, fallocate, inotify, ioctl_getflags, ioctl_setflags},
     io::read,
 };
 use vfolder_images::is_root;
@@ -63,7 +63,12 @@ fn neither_modes_nor_flags_keep_a_tree() {
         fs::create_dir_all(tree.join("fixed")).unwrap();
         fs::write(tree.join("fixed/file"), "x").unwrap();
         for path in ["fixed/file", "fixed"] {
-            if ioctl_setflags(File::open(tree.join(path)).unwrap(), IFlags::IMMUTABLE).is_err() {
+            let file = File::open(tree.join(path)).unwrap();
+            let immutable = ioctl_getflags(&file).map(|own| own | IFlags::IMMUTABLE);
+            if immutable
+                .and_then(|flags| ioctl_setflags(&file, flags))
+                .is_err()
+            {
                 eprintln!("no immutable flag on this filesystem");
             }
         }

@@ -100,6 +100,16 @@ pub fn remove(path: &Path, control: &Control) -> Result<(), TreeError> {
     )
 }
 
+/// `program`, where a user who may come into `dir` can run it: what we have built may be below a directory that is ours
+/// alone.
+pub fn reachable(program: &Path, dir: &Path) -> PathBuf {
+    let reachable = dir.join("program");
+    if !reachable.exists() && fs::hard_link(program, &reachable).is_err() {
+        fs::copy(program, &reachable).unwrap();
+    }
+    reachable
+}
+
 /// What a test rolls its dice with: `VFOLDER_TEST_SEED`, or a number that it has to tell.
 pub fn seed() -> u64 {
     let given = env::var("VFOLDER_TEST_SEED").ok();
