@@ -86,7 +86,8 @@ pub async fn makes_and_changes(_: &str, doomed: &mut Doomed) {
 
 pub async fn clones(point: &str, doomed: &mut Doomed) {
     let id = doomed.create("data").await;
-    fill(&doomed.system.tree(&id), 200, 100);
+    // Enough for the wish to be heard before the copy is made.
+    fill(&doomed.system.tree(&id), 3_000, 100);
     doomed.pause().await;
     let (operation, copy) = doomed.clone_to(&id, "copy").await;
     // So that a manager waits for it and has to renew its lease.
@@ -214,6 +215,10 @@ pub async fn cancels(point: &str, doomed: &mut Doomed) {
             },
         )
         .await;
+    if point == "call.cancel_task.before" {
+        // As often as it has to, while nothing goes on without it.
+        doomed.die(point).await;
+    }
     doomed.system.storage.thaw();
     doomed.resume().await;
     doomed.ended(&operation).await;
