@@ -102,12 +102,12 @@ bench-tree: ## Measure cloning and removing trees against other tools; takes hou
 		EXTRAS="$(or $(EXTRAS),$(if $(QUICK),0))" OUT="$(or $(OUT),$(if $(QUICK),,docs/benchmarks.md))" \
 		PATH="$(TARGET)/bench-peers/bin:$$PATH" "$(TARGET)/release/bench-tree"
 
-# SIZE (4096 MiB; as much memory twice), CHUNK (1024 KiB), ROUNDS (5), PARALLEL_SIZE (1024 MiB, 0: none), PLACE (/dev/shm),
-# PARALLEL_PLACE (/var/tmp, 17 times PARALLEL_SIZE), OUT.
+# SIZE (4096 MiB; as much memory three times), CHUNK (1024 KiB), ROUNDS (5), WAYS (only those with this in their names),
+# PARALLEL_SIZE (1024 MiB, 0: none), PLACE (/dev/shm), PARALLEL_PLACE (/var/tmp, 17 times PARALLEL_SIZE), OUT.
 bench-files: ## Measure reading and writing files, directly and by way of the manager; needs nginx and curl
 	@scripts/setup.sh run
 	cargo build --release -p vfolder-tests --bins
-	@SIZE="$(SIZE)" CHUNK="$(CHUNK)" ROUNDS="$(ROUNDS)" PARALLEL_SIZE="$(PARALLEL_SIZE)" PLACE="$(PLACE)" \
+	@SIZE="$(SIZE)" CHUNK="$(CHUNK)" ROUNDS="$(ROUNDS)" WAYS="$(WAYS)" PARALLEL_SIZE="$(PARALLEL_SIZE)" PLACE="$(PLACE)" \
 		PARALLEL_PLACE="$(PARALLEL_PLACE)" OUT="$(or $(OUT),docs/benchmarks-files.md)" "$(TARGET)/release/bench-files"
 
 bench-reclaim: ## Measure what a session feels of a purge in the background; as root

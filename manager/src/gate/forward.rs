@@ -1,23 +1,16 @@
 //! Forwarding: the untouched stream goes to the storage-proxy of the vfolder's volume, with a grant.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::time::Duration;
 
-use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
-use http_body::Frame;
-use tonic::{Status, body::Body};
+use tonic::body::Body;
 use tower::{Service as _, ServiceExt as _};
 use vfolder_common::{
-    body::Unbroken,
     error::{Reason, Refusal},
     token::{GRANT_HEADER, Grant, GrantMode, SERVICE_HEADER},
 };
 
-use super::Admitted;
+use super::{Admitted, relay::Relay};
 use crate::{model::Access, storage::Volumes};
 
 /// How long a grant is good for: the time until the storage-proxy sees it, not the length of the transfer.
@@ -76,11 +69,7 @@ pub async fn forward(
             unreachable(&e)
         }
     })?;
-    let volume = volume.to_owned();
-    Ok(response.map(|body| {
-        let body = Some(Unbroken::http2(body));
-        Body::new(Relay { body, volume })
-    }))
+    Ok(response.map(|body| Body::new(Relay::new(body, volume))))
 }
 
 fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -92,48 +81,4 @@ fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
         source = error.source();
     }
     false
-}
-
-/// A response body that ends with a status where the connection to the storage-proxy breaks, instead of breaking the
-/// connection to the client.
-struct Relay {
-    body: Option<Unbroken<Body>>,
-    volume: String,
-}
-
-impl http_body::Body for Relay {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let this = self.get_mut();
-        let Some(body) = &mut this.body else {
-            return Poll::Ready(None);
-        };
-        Pin::new(body).poll_frame(cx).map(|frame| match frame {
-            Some(Err(error)) => {
-                tracing::debug!(%error, volume = this.volume, "response broke off");
-                this.body = None;
-                let refusal = crate::storage::unavailable(
-                    &this.volume,
-                    "the connection to its storage-proxy broke",
-                );
-                let mut trailers = http::HeaderMap::new();
-                match Status::from(refusal).add_header(&mut trailers) {
-                    Ok(()) => Some(Ok(Frame::trailers(trailers))),
-                    Err(status) => Some(Err(status)),
-                }
-            }
-            other => other,
-        })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body
-            .as_ref()
-            .is_none_or(http_body::Body::is_end_stream)
-    }
 }

@@ -50,9 +50,7 @@ pub async fn first(
                     read.extend_from_slice(data);
                 }
             }
-            Some(Err(error)) => {
-                return Err(malformed(&format!("the request broke off: {error}")));
-            }
+            Some(Err(error)) => return Err(malformed(error.message())),
             None => return Err(malformed("the request ended before its first message did")),
         }
     };

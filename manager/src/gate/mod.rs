@@ -10,6 +10,7 @@ pub mod auth;
 pub mod forward;
 pub mod layer;
 pub mod message;
+mod relay;
 pub mod rules;
 
 pub use admitted::{Absent, Admitted};

@@ -190,7 +190,10 @@ impl Job<'_> {
         let method = match (resumed, cloned.walked) {
             (true, _) => None,
             (false, None) => Some(Method::Snapshot),
-            (false, Some(_)) => Some(self.volume.method_by_entries()),
+            (false, Some(walked)) => walked
+                .digest
+                .is_none()
+                .then(|| self.volume.method_by_entries()),
         };
         let (durable, walked) = (cloned.durable, cloned.walked.is_some());
         let copied = Copied {
@@ -248,7 +251,7 @@ struct Copied {
     durable: bool,
     /// Somebody has counted what is in it.
     walked: bool,
-    /// How it was made, if it was made in one go.
+    /// How it was made, if it was made in one go, and by copying alone: what takes longer would spoil estimates.
     method: Option<Method>,
     /// Its digest, if that is known by now.
     digest: Option<TreeDigest>,

@@ -23,7 +23,7 @@ use super::{
 use crate::tree::{
     Control, Fault, FileKind, Meta,
     attributes::AttributeCopier,
-    digest::{Digester, PathDigest},
+    digest::PathDigest,
     error::{looking, system},
     open::{open_directory, open_regular},
 };
@@ -44,8 +44,6 @@ pub struct Copying<'a> {
     pub resume: Option<Resume>,
     pub ongoing: &'a Ongoing,
     pub habits: Habits,
-    /// Takes in what is copied, where that is wanted.
-    pub digester: Option<Digester<'a>>,
     pub control: &'a Control,
 }
 
@@ -85,15 +83,15 @@ pub enum Copied {
 
 /// Copies entries; holds the buffers and what the filesystems have refused.
 #[derive(Debug, Default)]
-pub struct EntryCopier {
+pub struct EntryCopier<'a> {
     /// Copies attributes.
     pub attributes: AttributeCopier,
     pub(super) content: ContentCopier,
     /// Digests what is copied, if that is wanted.
-    pub(super) digest: Option<CopyDigest>,
+    pub(super) digest: Option<CopyDigest<'a>>,
 }
 
-impl EntryCopier {
+impl<'a> EntryCopier<'a> {
     /// Copies the entry `name` of `from` into `to`. `hint` is what the directory said that it is; what it really is is
     /// decided on an open handle, and looked up again if a writer changed it in between. What would take long may be put
     /// off.
@@ -178,7 +176,7 @@ impl EntryCopier {
         if self.is_known(&meta, to, path, name, job)? {
             return Ok(true);
         }
-        let access = match job.digester {
+        let access = match self.digest {
             // What shares its blocks is read.
             Some(_) => OFlags::RDWR,
             None => OFlags::WRONLY,
@@ -192,8 +190,8 @@ impl EntryCopier {
         self.content.copy(&source, &target, &meta, hasher, job)?;
         self.attributes
             .copy_open(Some(source.as_fd()), target.as_fd(), &meta, owner)?;
-        if let Some((digest, digester, path)) = self.digested(path, name, job) {
-            digest.add_file(digester, &path, &target, meta.links)?;
+        if let Some((digest, path)) = self.digested(path, name) {
+            digest.add_file(&path, &target, meta.links)?;
         }
         links.remember(&meta, to, name)?;
         Ok(true)
@@ -210,23 +208,22 @@ impl EntryCopier {
     ) -> Result<bool, Fault> {
         let known = job.links.link_known(meta, to, name)?;
         if known == Known::Linked
-            && let Some((digest, digester, path)) = self.digested(path, name, job)
+            && let Some((digest, path)) = self.digested(path, name)
         {
-            digest.add_link(digester, &path, (to, name))?;
+            digest.add_link(&path, (to, name))?;
         }
         Ok(known != Known::No)
     }
 
     /// What digests the entry `name` of the directory at `parent`, and where that is; nothing if it isn't wanted.
-    fn digested<'s, 'j, 'd>(
-        &'s mut self,
+    fn digested(
+        &mut self,
         parent: Option<PathDigest>,
         name: &CStr,
-        job: &'j Copying<'d>,
-    ) -> Option<(&'s mut CopyDigest, &'j Digester<'d>, PathDigest)> {
-        let (digest, digester) = (self.digest.as_mut()?, job.digester.as_ref()?);
+    ) -> Option<(&mut CopyDigest<'a>, PathDigest)> {
+        let digest = self.digest.as_mut()?;
         let path = digest.path(&parent?, name);
-        Some((digest, digester, path))
+        Some((digest, path))
     }
 
     fn copy_special(
@@ -277,9 +274,9 @@ impl EntryCopier {
             let _ = unlinkat(to, name, AtFlags::empty());
             return Err(fault);
         }
-        if let Some((digest, digester, path)) = self.digested(path, name, job) {
+        if let Some((digest, path)) = self.digested(path, name) {
             let target = leads_to.as_ref().map(|target| target.as_bytes());
-            digest.add_special(digester, &path, (to, name), target, meta.links)?;
+            digest.add_special(&path, (to, name), target, meta.links)?;
         }
         links.remember(&meta, to, name)
     }

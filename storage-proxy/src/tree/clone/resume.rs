@@ -43,7 +43,7 @@ pub(super) enum Resumed {
 /// Smaller files are copied anew rather than gone on with.
 const WORTH_GOING_ON: u64 = 8 << 20;
 
-impl EntryCopier {
+impl EntryCopier<'_> {
     /// Keeps, completes or removes the entry `name` of `to`, the copy of that in `from`, which is no directory.
     pub(super) fn resume(
         &mut self,

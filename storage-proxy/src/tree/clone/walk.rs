@@ -5,7 +5,7 @@ use std::{
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::Path,
     sync::{
-        Arc, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -18,7 +18,7 @@ use rustix::{
 
 use super::{
     checkpoint::{Checkpoint, Ongoing, Resume},
-    digest::{CopyDigest, Digested},
+    digest::CopyDigest,
     entry::{Copied, Copying, Destination, EntryCopier, PutOff},
     habits::Habits,
     links::Links,
@@ -28,7 +28,7 @@ use crate::{
     faults::at,
     tree::{
         Control, Fault, FileKind, Meta, TreeError, Workers,
-        digest::{DigestWorker, Digester, PathDigest, Scratch, TreeDigest},
+        digest::{Digester, PathDigest, Scratch, TreeDigest},
         error::{looking, system},
         open::open_directory,
         walk::{Dir, Entered, Found, Leave, Place, Visitor, walk},
@@ -89,11 +89,6 @@ pub fn clone_tree(
             resume: target.resume.map(Resume::from),
             ongoing: target.ongoing,
             habits: Habits::on(target.parent),
-            // What is kept was not read.
-            digester: match target.resume {
-                None => target.digest.map(Digester::new),
-                Some(_) => None,
-            },
             control,
         },
         put_off: match workers.get() {
@@ -101,7 +96,11 @@ pub fn clone_tree(
             _ => PutOff::Large,
         },
         us: (geteuid().as_raw(), getegid().as_raw()),
-        digested: Digested::default(),
+        // What is kept was not read.
+        digester: match (target.resume, target.digest) {
+            (None, Some(scratch)) => Some(Arc::new(Digester::new(scratch))),
+            _ => None,
+        },
         kept_entries: AtomicU64::new(0),
         redone_entries: AtomicU64::new(0),
         kept_bytes: AtomicU64::new(0),
@@ -111,7 +110,9 @@ pub fn clone_tree(
     let root = clone.root(source, &target).map_err(at_root)?;
     walk(&clone, root, workers, control)?;
     clone.job.links.forget().map_err(at_root)?;
-    let digest = clone.digest().map_err(at_root)?;
+    let digester = clone.digester.as_ref();
+    let digest = digester.map(|of| of.finish()).transpose();
+    let digest = digest.map_err(at_root)?;
     Ok(Cloned {
         kept_entries: clone.kept_entries.into_inner(),
         redone_entries: clone.redone_entries.into_inner(),
@@ -125,7 +126,8 @@ struct Clone<'a> {
     put_off: PutOff,
     /// Our effective user and group.
     us: (u32, u32),
-    digested: Digested,
+    /// Takes in what is copied, where that is wanted.
+    digester: Option<Arc<Digester<'a>>>,
     kept_entries: AtomicU64,
     redone_entries: AtomicU64,
     kept_bytes: AtomicU64,
@@ -184,21 +186,10 @@ impl Clone<'_> {
                 place: Place::root(made).map_err(system("fstat"))?,
                 owner,
                 files_owner: self.owner_in(owner),
-                path: self
-                    .job
-                    .digester
-                    .as_ref()
-                    .map(|_| DigestWorker::default().root()),
+                path: self.worker().digest.as_mut().map(CopyDigest::root),
                 resumed,
             },
         })
-    }
-
-    /// Once all threads have ended.
-    fn digest(&self) -> Result<Option<TreeDigest>, Fault> {
-        let mut done = self.digested.lock().unwrap_or_else(PoisonError::into_inner);
-        let digester = self.job.digester.as_ref();
-        digester.map(|of| of.finish(done.drain(..))).transpose()
     }
 
     /// Makes the directory `name` in `to`, or takes the one that an earlier life has made: then the answer says so.
@@ -248,17 +239,13 @@ impl Clone<'_> {
     }
 }
 
-impl Visitor for Clone<'_> {
-    type Worker = EntryCopier;
+impl<'a> Visitor for Clone<'a> {
+    type Worker = EntryCopier<'a>;
     type Data = Target;
 
-    fn worker(&self) -> EntryCopier {
+    fn worker(&self) -> EntryCopier<'a> {
         EntryCopier {
-            digest: self
-                .job
-                .digester
-                .as_ref()
-                .map(|_| CopyDigest::new(&self.digested)),
+            digest: self.digester.as_ref().map(CopyDigest::new),
             ..EntryCopier::default()
         }
     }
@@ -270,7 +257,7 @@ impl Visitor for Clone<'_> {
     /// Makes the copy of the directory `name` and goes into both.
     fn enter(
         &self,
-        copier: &mut EntryCopier,
+        copier: &mut EntryCopier<'a>,
         parent: &Dir<Target>,
         handle: BorrowedFd<'_>,
         name: &CStr,
@@ -311,7 +298,7 @@ impl Visitor for Clone<'_> {
 
     fn entry(
         &self,
-        copier: &mut EntryCopier,
+        copier: &mut EntryCopier<'a>,
         dir: &Dir<Target>,
         handle: BorrowedFd<'_>,
         name: &CStr,
@@ -326,7 +313,7 @@ impl Visitor for Clone<'_> {
 
     fn late(
         &self,
-        copier: &mut EntryCopier,
+        copier: &mut EntryCopier<'a>,
         dir: &Dir<Target>,
         handle: BorrowedFd<'_>,
         name: &CStr,
@@ -343,7 +330,7 @@ impl Visitor for Clone<'_> {
     }
 
     /// Nothing will be made in the directory any more: it gets its owner, mode and times.
-    fn leave(&self, copier: &mut EntryCopier, dir: &Dir<Target>) -> Result<Leave, Fault> {
+    fn leave(&self, copier: &mut EntryCopier<'a>, dir: &Dir<Target>) -> Result<Leave, Fault> {
         let source = match dir.place.open() {
             // Removed meanwhile.
             Err(Fault::Gone) => None,
@@ -359,10 +346,8 @@ impl Visitor for Clone<'_> {
         copier
             .attributes
             .copy_open(source, target.as_fd(), &dir.meta, Some(dir.data.owner))?;
-        if let (Some(digest), Some(digester), Some(path)) =
-            (&mut copier.digest, &self.job.digester, &dir.data.path)
-        {
-            digest.add_directory(digester, path, &target)?;
+        if let (Some(digest), Some(path)) = (&mut copier.digest, &dir.data.path) {
+            digest.add_directory(path, &target)?;
         }
         if dir.data.resumed {
             self.kept_entries.fetch_add(1, Relaxed);

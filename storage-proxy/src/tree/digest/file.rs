@@ -3,6 +3,7 @@
 use std::{
     ffi::CStr,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    sync::Arc,
 };
 
 use rustix::{
@@ -12,12 +13,13 @@ use rustix::{
 
 use super::{
     content::{BLOCK_SIZE, ContentHasher},
+    inode::InodeReader,
     record::{Body, PathDigest},
-    worker::{DigestWorker, Digester},
+    worker::Digester,
 };
 use crate::tree::{
-    Control, Fault, FileKind, Meta, attributes::AttributeReader, error::looking,
-    extents::next_extent, open::open_regular, walk::Found,
+    Control, Fault, FileKind, Meta, error::looking, extents::next_extent, open::open_regular,
+    walk::Found,
 };
 
 /// Blocks read at once.
@@ -28,52 +30,31 @@ const LARGE: u64 = 4 << 20;
 const ATTEMPTS: usize = 8;
 
 /// What one thread needs to read entries.
-pub struct EntryReader {
+pub struct EntryReader<'a> {
     /// Where they go.
-    pub worker: DigestWorker,
-    attributes: AttributeReader,
+    pub inodes: InodeReader<'a>,
     buffer: Vec<u8>,
 }
 
-impl Default for EntryReader {
-    fn default() -> Self {
+impl<'a> EntryReader<'a> {
+    /// A thread's, of all those that digest the same tree.
+    pub fn new(digester: &Arc<Digester<'a>>) -> Self {
         Self {
-            worker: DigestWorker::default(),
-            attributes: AttributeReader::default(),
+            inodes: InodeReader::new(digester),
             buffer: vec![0; BUFFER],
         }
-    }
-}
-
-impl EntryReader {
-    /// Adds an open directory.
-    pub fn add_directory(
-        &mut self,
-        digester: &Digester<'_>,
-        path: &PathDigest,
-        directory: BorrowedFd<'_>,
-        meta: &Meta,
-    ) -> Result<(), Fault> {
-        let Self {
-            worker, attributes, ..
-        } = self;
-        worker.begin();
-        attributes.read_open(directory, |name, value| worker.attribute(name, value))?;
-        let body = worker.other(meta);
-        worker.add(digester, path, meta, &body)
     }
 
     /// Adds the entry `name` of `directory`, which is at `parent`: unless it is a directory or, but for `late`, large.
     pub fn add_entry(
         &mut self,
-        digester: &Digester<'_>,
         parent: &PathDigest,
         directory: BorrowedFd<'_>,
         name: &CStr,
         late: bool,
         control: &Control,
     ) -> Result<Found, Fault> {
-        let path = self.worker.path(parent, name);
+        let path = self.inodes.path(parent, name);
         for _ in 0..ATTEMPTS {
             let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
             let meta = Meta::from(stat.map_err(looking("fstatat"))?);
@@ -83,25 +64,24 @@ impl EntryReader {
             if !late && meta.kind == FileKind::Regular && meta.size >= LARGE {
                 return Ok(Found::Long);
             }
-            if digester.is_known(&meta) {
-                self.worker.add_link(digester, &path, meta.id)?;
+            if self.inodes.digester().is_known(&meta) {
+                self.inodes.add_link(&path, &meta)?;
                 control.entry_done();
                 return Ok(Found::Done);
             }
-            self.worker.begin();
             let read = match meta.kind {
                 FileKind::Regular => self.read_file(directory, name, control),
                 _ => self.read_special(directory, name, meta),
             };
             // What it is now may be another inode than before.
             if !matches!(&read, Ok((_, now)) if now.id == meta.id) {
-                digester.forget(&meta);
+                self.inodes.digester().forget(&meta);
             }
             match read {
                 Err(Fault::Changed) => {}
                 read => {
                     let (body, meta) = read?;
-                    self.worker.add(digester, &path, &meta, &body)?;
+                    self.inodes.add(&path, &meta, &body)?;
                     control.entry_done();
                     return Ok(Found::Done);
                 }
@@ -116,15 +96,10 @@ impl EntryReader {
         name: &CStr,
         control: &Control,
     ) -> Result<(Body, Meta), Fault> {
-        let Self {
-            worker,
-            attributes,
-            buffer,
-        } = self;
+        let Self { inodes, buffer } = self;
         let (file, meta) = open_regular(directory, name, control)?;
-        let size = read_content(&file, meta.size, buffer, &mut worker.content, control)?;
-        attributes.read_open(file.as_fd(), |name, value| worker.attribute(name, value))?;
-        Ok((worker.file(&meta, size), meta))
+        let size = read_content(&file, meta.size, buffer, inodes.begin(), control)?;
+        Ok((inodes.file(file.as_fd(), &meta, size)?, meta))
     }
 
     fn read_special(
@@ -133,9 +108,7 @@ impl EntryReader {
         name: &CStr,
         meta: Meta,
     ) -> Result<(Body, Meta), Fault> {
-        let Self {
-            worker, attributes, ..
-        } = self;
+        self.inodes.begin();
         let target = match meta.kind {
             FileKind::Symlink => Some(readlinkat(directory, name, Vec::new()).map_err(
                 |errno| match errno {
@@ -145,11 +118,8 @@ impl EntryReader {
             )?),
             _ => None,
         };
-        attributes.read_entry(directory, name, |name, value| worker.attribute(name, value))?;
-        let body = match target {
-            Some(target) => worker.symlink(&meta, target.as_bytes()),
-            None => worker.other(&meta),
-        };
+        let target = target.as_ref().map(|target| target.as_bytes());
+        let body = self.inodes.special(directory, name, &meta, target)?;
         Ok((body, meta))
     }
 }

@@ -8,6 +8,7 @@
 mod content;
 mod domain;
 mod file;
+mod inode;
 mod lattice;
 mod links;
 mod record;
@@ -18,11 +19,8 @@ use std::fmt;
 
 pub(super) use self::file::read_content;
 pub use self::{
-    content::ContentHasher,
-    links::Scratch,
-    record::{Body, PathDigest},
-    walk::digest,
-    worker::{DigestWorker, Digester},
+    content::ContentHasher, inode::InodeReader, links::Scratch, record::PathDigest, walk::digest,
+    worker::Digester,
 };
 
 /// How the text of a digest begins.

@@ -4,17 +4,12 @@ use std::{
     ffi::CStr,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use rustix::fs::fstat;
 
-use super::{
-    Scratch, TreeDigest,
-    file::EntryReader,
-    record::PathDigest,
-    worker::{DigestWorker, Digester},
-};
+use super::{Scratch, TreeDigest, file::EntryReader, record::PathDigest, worker::Digester};
 use crate::tree::{
     Control, Fault, FileKind, Meta, TreeError, Workers,
     error::{looking, system},
@@ -38,53 +33,37 @@ pub fn digest(
         return Err(at_root(Fault::NoProc));
     }
     let work = Work {
-        digester: Digester::new(scratch),
-        done: Arc::default(),
+        digester: Arc::new(Digester::new(scratch)),
         control,
     };
     let root = work.root(root).map_err(at_root)?;
     walk(&work, root, workers, control)?;
-    let mut done = work.done.lock().unwrap_or_else(PoisonError::into_inner);
-    work.digester.finish(done.drain(..)).map_err(at_root)
+    work.digester.finish().map_err(at_root)
 }
 
 struct Work<'a> {
-    digester: Digester<'a>,
-    /// Of the threads that have ended.
-    done: Arc<Mutex<Vec<DigestWorker>>>,
+    digester: Arc<Digester<'a>>,
     control: &'a Control,
 }
 
-/// A thread's. What it has added is handed over when it ends.
-struct Thread {
-    reader: EntryReader,
-    done: Arc<Mutex<Vec<DigestWorker>>>,
-}
-
-impl Drop for Thread {
-    fn drop(&mut self) {
-        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        done.push(std::mem::take(&mut self.reader.worker));
-    }
-}
-
-impl Work<'_> {
+impl<'a> Work<'a> {
     fn root(&self, root: BorrowedFd<'_>) -> Result<Entered<PathDigest>, Fault> {
         let directory = open_directory(root, c".").map_err(looking("open"))?;
-        let mut thread = self.worker();
-        let path = thread.reader.worker.root();
-        self.enter_at(&mut thread, path, directory)
+        let mut reader = self.worker();
+        let path = reader.inodes.root();
+        self.enter_at(&mut reader, path, directory)
     }
 
     fn enter_at(
         &self,
-        thread: &mut Thread,
+        reader: &mut EntryReader<'a>,
         path: PathDigest,
         directory: OwnedFd,
     ) -> Result<Entered<PathDigest>, Fault> {
         let meta = Meta::from(fstat(&directory).map_err(system("fstat"))?);
-        let reader = &mut thread.reader;
-        reader.add_directory(&self.digester, &path, directory.as_fd(), &meta)?;
+        reader
+            .inodes
+            .add_directory(&path, directory.as_fd(), &meta)?;
         self.control.entry_done();
         Ok(Entered {
             directory,
@@ -94,15 +73,12 @@ impl Work<'_> {
     }
 }
 
-impl Visitor for Work<'_> {
-    type Worker = Thread;
+impl<'a> Visitor for Work<'a> {
+    type Worker = EntryReader<'a>;
     type Data = PathDigest;
 
-    fn worker(&self) -> Thread {
-        Thread {
-            reader: EntryReader::default(),
-            done: Arc::clone(&self.done),
-        }
+    fn worker(&self) -> EntryReader<'a> {
+        EntryReader::new(&self.digester)
     }
 
     fn shares_directories(&self) -> bool {
@@ -111,49 +87,47 @@ impl Visitor for Work<'_> {
 
     fn enter(
         &self,
-        thread: &mut Thread,
+        reader: &mut EntryReader<'a>,
         parent: &Dir<PathDigest>,
         handle: BorrowedFd<'_>,
         name: &CStr,
     ) -> Result<Option<Entered<PathDigest>>, Fault> {
         match open_directory(handle, name).map_err(looking("open")) {
             Ok(directory) => {
-                let path = thread.reader.worker.path(&parent.data, name);
-                self.enter_at(thread, path, directory).map(Some)
+                let path = reader.inodes.path(&parent.data, name);
+                self.enter_at(reader, path, directory).map(Some)
             }
             // Something else by now.
-            Err(Fault::Changed) => self.late(thread, parent, handle, name).map(|()| None),
+            Err(Fault::Changed) => self.late(reader, parent, handle, name).map(|()| None),
             Err(fault) => Err(fault),
         }
     }
 
     fn entry(
         &self,
-        thread: &mut Thread,
+        reader: &mut EntryReader<'a>,
         dir: &Dir<PathDigest>,
         handle: BorrowedFd<'_>,
         name: &CStr,
         _: FileKind,
     ) -> Result<Found, Fault> {
-        let (reader, digester) = (&mut thread.reader, &self.digester);
-        reader.add_entry(digester, &dir.data, handle, name, false, self.control)
+        reader.add_entry(&dir.data, handle, name, false, self.control)
     }
 
     fn late(
         &self,
-        thread: &mut Thread,
+        reader: &mut EntryReader<'a>,
         dir: &Dir<PathDigest>,
         handle: BorrowedFd<'_>,
         name: &CStr,
     ) -> Result<(), Fault> {
-        let (reader, digester) = (&mut thread.reader, &self.digester);
-        match reader.add_entry(digester, &dir.data, handle, name, true, self.control)? {
+        match reader.add_entry(&dir.data, handle, name, true, self.control)? {
             Found::Done => Ok(()),
             Found::Directory | Found::Long => Err(Fault::Changed),
         }
     }
 
-    fn leave(&self, _: &mut Thread, _: &Dir<PathDigest>) -> Result<Leave, Fault> {
+    fn leave(&self, _: &mut EntryReader<'a>, _: &Dir<PathDigest>) -> Result<Leave, Fault> {
         Ok(Leave::Done)
     }
 }

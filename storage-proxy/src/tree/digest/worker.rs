@@ -19,6 +19,16 @@ use crate::tree::{Fault, FileKind, Meta, meta::FileId};
 /// What the threads share.
 pub struct Digester<'a> {
     links: Mutex<Links<'a>>,
+    /// What the threads have added that have ended.
+    added: Mutex<Added>,
+}
+
+/// What was added, but for hard links.
+#[derive(Clone, Default)]
+struct Added {
+    sum: Sum,
+    entries: u64,
+    bytes: u64,
 }
 
 impl fmt::Debug for Digester<'_> {
@@ -35,9 +45,7 @@ pub struct DigestWorker {
     /// The content of the file at hand.
     pub content: ContentHasher,
     records: Records,
-    sum: Sum,
-    entries: u64,
-    bytes: u64,
+    added: Added,
 }
 
 impl<'a> Digester<'a> {
@@ -45,6 +53,7 @@ impl<'a> Digester<'a> {
     pub fn new(scratch: &'a Scratch<'a>) -> Self {
         Self {
             links: Mutex::new(Links::new(scratch)),
+            added: Mutex::default(),
         }
     }
 
@@ -61,20 +70,22 @@ impl<'a> Digester<'a> {
         }
     }
 
-    /// The digest of all that the threads have added.
+    /// Takes in what a thread has added that ends.
+    pub fn take(&self, worker: &DigestWorker) {
+        let mut added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        added.sum.merge(&worker.added.sum);
+        added.entries += worker.added.entries;
+        added.bytes += worker.added.bytes;
+    }
+
+    /// The digest of all that was added, once all threads have ended.
     ///
     /// # Errors
     /// Those of the scratch file.
-    pub fn finish(
-        &self,
-        workers: impl IntoIterator<Item = DigestWorker>,
-    ) -> Result<TreeDigest, Fault> {
-        let mut all = DigestWorker::default();
-        for worker in workers {
-            all.sum.merge(&worker.sum);
-            all.entries += worker.entries;
-            all.bytes += worker.bytes;
-        }
+    pub fn finish(&self) -> Result<TreeDigest, Fault> {
+        let added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = added.clone();
+        drop(added);
         let linked = self.links().sum_up(&mut all.sum)?;
         Ok(TreeDigest {
             digest: all.sum.digest(),
@@ -142,9 +153,10 @@ impl DigestWorker {
             links.note_body(meta.id, body)?;
             return links.note_path(meta.id, path);
         }
-        self.sum.update(&body.hash).update(&path.0).add();
-        self.entries += 1;
-        self.bytes += body.bytes;
+        let added = &mut self.added;
+        added.sum.update(&body.hash).update(&path.0).add();
+        added.entries += 1;
+        added.bytes += body.bytes;
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! not the disk. Every round goes all the ways, in turn; a figure is the median of the rounds, a ratio the median of the
 //! ratios within rounds.
 
+mod ballast;
 mod bare;
 mod http;
 mod memory;
@@ -15,14 +16,20 @@ mod transfer;
 use std::{env, fs, path::Path, process::ExitCode};
 
 use tempfile::TempDir;
-use vfolder_proto::v1::{CreateGrantRequest, CreateVFolderRequest, Grant, MountMode, VFolder};
+use vfolder_proto::v1::{
+    CreateGrantRequest, CreateVFolderRequest, Grant, MountMode, RemoveFilesRequest, VFolder,
+};
 use vfolder_tests::{Engine, System};
 
 use self::{
+    ballast::Ballast,
     rounds::{Round, Way},
     settings::Settings,
     transfer::Door,
 };
+
+/// The file that is written.
+const COPY: &str = "copy";
 
 /// What worked, or why not.
 type Told<T> = Result<T, String>;
@@ -66,7 +73,10 @@ async fn bench() -> Told<()> {
     let doors = Doors::new(&system, &bare, &grant, &vfolder)?;
 
     let (name, size) = ("file", settings.size);
-    doors.direct.write(name, size, settings.chunk).await?;
+    doors
+        .direct
+        .write(name, size, settings.chunk, Ballast::default())
+        .await?;
     let tree = system.tree(&vfolder);
     let nginx = http::Nginx::start(&settings.nginx, folder.path(), &tree)?;
     let ours = format!("{}/files/{name}", grant.http_url);
@@ -74,14 +84,31 @@ async fn bench() -> Told<()> {
     let mut rounds = Vec::new();
     for number in 1..=settings.rounds {
         let mut round = Round::default();
-        for way in Way::in_round(number) {
+        for way in Way::in_round(number, &settings.ways) {
+            // Removing what is replaced takes its time, too.
+            remove(&system, &vfolder, COPY).await?;
             let took = match way {
                 Way::ReadBare => doors.bare.read(name, size, settings.chunk).await?,
                 Way::ReadDirect => doors.direct.read(name, size, settings.chunk).await?,
                 Way::ReadManager => doors.manager.read(name, size, settings.chunk).await?,
-                Way::WriteBare => doors.bare.write("copy", size, settings.chunk).await?,
-                Way::WriteDirect => doors.direct.write("copy", size, settings.chunk).await?,
-                Way::WriteManager => doors.manager.write("copy", size, settings.chunk).await?,
+                Way::WriteBare => {
+                    doors
+                        .bare
+                        .write(COPY, size, settings.chunk, Ballast::for_file(size))
+                        .await?
+                }
+                Way::WriteDirect => {
+                    doors
+                        .direct
+                        .write(COPY, size, settings.chunk, Ballast::for_file(size))
+                        .await?
+                }
+                Way::WriteManager => {
+                    doors
+                        .manager
+                        .write(COPY, size, settings.chunk, Ballast::for_file(size))
+                        .await?
+                }
                 Way::HttpOurs => http::fetch(&ours, &grant.token, size).await?,
                 Way::HttpNginx => http::fetch(&nginx.url(name), "", size).await?,
             };
@@ -149,6 +176,17 @@ async fn create(system: &System, volume: &str) -> Told<String> {
     answer
         .map(|vfolder| vfolder.into_inner().id)
         .map_err(|e| e.to_string())
+}
+
+async fn remove(system: &System, vfolder: &str, path: &str) -> Told<()> {
+    let request = RemoveFilesRequest {
+        vfolder_id: vfolder.to_owned(),
+        paths: vec![path.to_owned()],
+        missing_ok: true,
+        ..RemoveFilesRequest::default()
+    };
+    let answer = system.user("alice").files.remove_files(request).await;
+    answer.map(drop).map_err(|e| e.to_string())
 }
 
 async fn grant(system: &System, vfolder: &str) -> Told<Grant> {

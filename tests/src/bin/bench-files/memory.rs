@@ -5,7 +5,7 @@ use std::fs;
 use tokio::task::JoinSet;
 use vfolder_tests::System;
 
-use crate::{Doors, Told, settings::Settings, transfer::Door};
+use crate::{Doors, Told, ballast::Ballast, settings::Settings, transfer::Door};
 
 /// Transfers at once.
 const PARALLEL: usize = 16;
@@ -28,7 +28,10 @@ pub async fn run(
     size: u64,
 ) -> Told<Vec<Memory>> {
     let mut found = Vec::new();
-    doors.direct.write("parallel", size, settings.chunk).await?;
+    doors
+        .direct
+        .write("parallel", size, settings.chunk, Ballast::default())
+        .await?;
     for (way, door) in [("direct", &doors.direct), ("manager", &doors.manager)] {
         for writes in [false, true] {
             let services = [&system.storage, &system.manager];
@@ -64,8 +67,13 @@ async fn all_at_once(door: &Door, writes: bool, size: u64, chunk: usize) -> Told
         transfers.spawn(async move {
             if writes {
                 // To one path: the volume keeps one of them, and whole ones while they are under way.
-                door.write(&format!("parallel-{}", number % 2), size, chunk)
-                    .await
+                door.write(
+                    &format!("parallel-{}", number % 2),
+                    size,
+                    chunk,
+                    Ballast::default(),
+                )
+                .await
             } else {
                 door.read("parallel", size, chunk).await
             }

@@ -24,7 +24,7 @@ pub fn write(settings: &Settings, rounds: &[Round], memory: &[Memory]) -> String
     let mut page = format!(
         "# Benchmarks of files\n\nMade by `make bench-files` on {}: commit {}, Linux {}, {} processors. One client; both services \
          and the peers on the same machine, the volume in memory. Bare tonic streams a buffer, and forgets what it gets, with \
-         the same windows and frames. ReadFile sends at most 512 KiB in one message, whatever is asked for. A ratio is the \
+         the same windows and frames. A file is written anew each time, to memory that was in use before. ReadFile sends at most 512 KiB in one message, whatever is asked for. A ratio is the \
          median of the ratios within rounds.\n\n",
         first_line("date", &["--utc", "+%F"]),
         first_line("git", &["describe", "--always", "--dirty"]),

@@ -14,6 +14,8 @@ pub struct Settings {
     pub chunk: usize,
     /// How often: ROUNDS.
     pub rounds: usize,
+    /// Only ways whose names have this in them: WAYS.
+    pub ways: String,
     /// Bytes of each of the parallel transfers: PARALLEL_SIZE, in MiB. 0: none.
     pub parallel_size: u64,
     /// Where the volume is: PLACE.
@@ -33,6 +35,7 @@ impl Settings {
             size: number("SIZE", 4096)? * MEBIBYTE,
             chunk: usize::try_from(number("CHUNK", 1024)? << 10).map_err(|e| e.to_string())?,
             rounds: usize::try_from(number("ROUNDS", 5)?.max(1)).map_err(|e| e.to_string())?,
+            ways: variable("WAYS").unwrap_or_default(),
             parallel_size: number("PARALLEL_SIZE", 1024)? * MEBIBYTE,
             place: PathBuf::from(variable("PLACE").unwrap_or_else(|| "/dev/shm".into())),
             parallel_place: PathBuf::from(

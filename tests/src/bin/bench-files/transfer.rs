@@ -11,7 +11,7 @@ use vfolder_proto::v1::{
 };
 use vfolder_tests::Authorized;
 
-use crate::Told;
+use crate::{Told, ballast::Ballast};
 
 /// A way in.
 #[derive(Clone)]
@@ -85,8 +85,14 @@ impl Door {
         Ok(begun.elapsed())
     }
 
-    /// Writes a file by an upload, in place of what was there.
-    pub async fn write(&self, path: &str, size: u64, chunk: usize) -> Told<Duration> {
+    /// Writes a file by an upload, in place of what was there, into the memory of `ballast`.
+    pub async fn write(
+        &self,
+        path: &str,
+        size: u64,
+        chunk: usize,
+        mut ballast: Ballast,
+    ) -> Told<Duration> {
         let begun = Instant::now();
         let upload = self.create(path, size).await?;
         let first = WriteFileRequest {
@@ -96,6 +102,7 @@ impl Door {
         };
         let data = Bytes::from(vec![0x5a; chunk]);
         let pieces = stream::unfold(size, move |left| {
+            ballast.make_room(size - left);
             let data = data.clone();
             async move {
                 let length = usize::try_from(left).unwrap_or(usize::MAX).min(data.len());
