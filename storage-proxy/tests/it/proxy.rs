@@ -18,7 +18,8 @@ use uuid::Uuid;
 use vfolder_common::token::{GRANT_HEADER, Grant, GrantMode, SERVICE_HEADER, SharedSecret};
 use vfolder_proto::{
     storage::{
-        CreateTree, RunTaskRequest, TaskOutcome, run_task_request::Task, run_task_response::News,
+        CreateTree, RunTaskRequest, SetQuotasRequest, TaskOutcome, TreeQuota, VFolderQuota,
+        run_task_request::Task, run_task_response::News,
         storage_service_client::StorageServiceClient,
     },
     v1::file_service_client::FileServiceClient,
@@ -193,6 +194,19 @@ impl Proxy {
             .metadata_mut()
             .insert(SERVICE_HEADER, token.parse().unwrap());
         request
+    }
+
+    /// Tells it the quota of a vfolder on "v".
+    pub async fn set_quota(&self, vfolder: Uuid, quota: TreeQuota) {
+        let request = SetQuotasRequest {
+            volume: "v".into(),
+            vfolders: vec![VFolderQuota {
+                vfolder_id: vfolder.to_string(),
+                quota: Some(quota),
+            }],
+        };
+        let set = self.storage().set_quotas(self.signed(request)).await;
+        set.unwrap();
     }
 
     pub fn granted<T>(&self, vfolder: Uuid, mode: GrantMode, message: T) -> Request<T> {

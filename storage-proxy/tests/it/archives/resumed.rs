@@ -5,8 +5,8 @@ use std::{fs, os::unix::fs::chown, path::Path, process::Command};
 use uuid::Uuid;
 use vfolder_images::{is_root, not_checked};
 use vfolder_proto::storage::{
-    CancelTaskRequest, ExtractArchive, SetQuotasRequest, StorageExistingFiles, TaskOutcome,
-    TreeLimits, TreeQuota, VFolderQuota, run_task_request::Task,
+    CancelTaskRequest, ExtractArchive, StorageExistingFiles, TaskOutcome, TreeLimits, TreeQuota,
+    run_task_request::Task,
 };
 
 use super::{run, tars::tar};
@@ -73,23 +73,16 @@ async fn killed_under_a_limit_that_just_suffices_it_is_not_refused() {
     let content = vec![b'x'; 100 << 10];
     let all = [&b"a"[..], b"b", b"c", b"d"].map(|name| (b'0', name, &b""[..], &content[..]));
     fs::write(tree.join("archive"), tar(&all)).unwrap();
-    let limits = SetQuotasRequest {
-        volume: "v".into(),
-        vfolders: vec![VFolderQuota {
-            vfolder_id: vfolder.to_string(),
-            quota: Some(TreeQuota {
-                owner: "user:alice".into(),
-                revision: 1,
-                vfolder: Some(TreeLimits {
-                    bytes: 850 << 10,
-                    files: 6,
-                }),
-                ..TreeQuota::default()
-            }),
-        }],
+    let quota = TreeQuota {
+        owner: "user:alice".into(),
+        revision: 1,
+        vfolder: Some(TreeLimits {
+            bytes: 850 << 10,
+            files: 6,
+        }),
+        ..TreeQuota::default()
     };
-    let limits = proxy.signed(limits);
-    proxy.storage().set_quotas(limits).await.unwrap();
+    proxy.set_quota(vfolder, quota).await;
     let (operation, task) = (
         Uuid::now_v7(),
         extraction(vfolder, StorageExistingFiles::Fail),

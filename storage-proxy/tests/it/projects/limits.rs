@@ -8,10 +8,7 @@ use tonic_types::StatusExt as _;
 use uuid::Uuid;
 use vfolder_common::token::GrantMode;
 use vfolder_proto::{
-    storage::{
-        CreateTree, RunTaskRequest, SetQuotasRequest, TreeLimits, TreeQuota, VFolderQuota,
-        run_task_request::Task,
-    },
+    storage::{CreateTree, RunTaskRequest, TreeLimits, TreeQuota, run_task_request::Task},
     v1::CreateDirectoryRequest,
 };
 use vfolder_storage_proxy::{
@@ -147,18 +144,7 @@ async fn what_the_filesystem_refuses_us_names_limit_used_and_asked() {
             vfolder: Some(TreeLimits { bytes, files }),
             ..TreeQuota::default()
         };
-        let request = SetQuotasRequest {
-            volume: "v".into(),
-            vfolders: vec![VFolderQuota {
-                vfolder_id: client.vfolder.to_string(),
-                quota: Some(quota),
-            }],
-        };
-        proxy
-            .storage()
-            .set_quotas(proxy.signed(request))
-            .await
-            .unwrap();
+        proxy.set_quota(client.vfolder, quota).await;
     };
     tell(1, 4 * MIB, 0).await;
     // A session writes past us, so that we would let more in than there is room for.

@@ -5,8 +5,8 @@ use tonic::{Request, Status};
 use uuid::Uuid;
 use vfolder_common::token::GrantMode;
 use vfolder_proto::storage::{
-    GetOwnerUsageRequest, GetOwnerUsageResponse, SetQuotasRequest, TaskOutcome, TreeLimits,
-    TreeQuota, VFolderQuota, run_task_request::Task,
+    GetOwnerUsageRequest, GetOwnerUsageResponse, TaskOutcome, TreeLimits, TreeQuota,
+    run_task_request::Task,
 };
 
 use super::{OWNER, found};
@@ -61,16 +61,7 @@ impl Scene {
             }),
             ..TreeQuota::default()
         };
-        let request = SetQuotasRequest {
-            volume: "v".into(),
-            vfolders: vec![VFolderQuota {
-                vfolder_id: self.vfolder.to_string(),
-                quota: Some(quota),
-            }],
-        };
-        let mut storage = self.proxy.storage();
-        let set = storage.set_quotas(self.proxy.signed(request));
-        set.await.unwrap();
+        self.proxy.set_quota(self.vfolder, quota).await;
     }
 
     pub fn client(&self) -> Client<'_> {
