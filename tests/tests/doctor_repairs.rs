@@ -7,7 +7,7 @@ use vfolder_proto::{
     google::longrunning::operation::Result as Outcome,
     v1::{MountMode, VFolderStatus},
 };
-use vfolder_tests::{Engine, System, fill, on_each_engine};
+use vfolder_tests::{Engine, System, eventually, fill, on_each_engine};
 
 use crate::staged::Staged;
 
@@ -15,10 +15,19 @@ on_each_engine!(
     a_status_that_nothing_backs_is_taken_to_one_that_can_be_acted_on,
     a_repair_touches_nothing_that_is_in_order,
     orphans_are_reported_and_kept,
+    what_an_ended_operation_has_left_is_cleared_away,
 );
 
-/// Runs it while the manager is down: repairs, findings.
-fn repair(system: &System) -> (Vec<Value>, Vec<Value>) {
+/// What it says that it has done and found.
+#[derive(Debug)]
+struct Repaired {
+    statuses: Vec<Value>,
+    /// What ended operations had left. A manager that was killed may have left something, too.
+    cleared: Vec<Value>,
+    findings: Vec<Value>,
+}
+
+fn repair(system: &System) -> Repaired {
     let output = Command::new(&system.binaries().manager)
         .args(["doctor", "--repair", "--json", "--config"])
         .arg(system.manager.config_file())
@@ -29,7 +38,14 @@ fn repair(system: &System) -> (Vec<Value>, Vec<Value>) {
     let list = |key: &str| report[key].as_array().cloned().unwrap_or_default();
     let mut findings = list("findings");
     findings.retain(|f| f["severity"] != "notice");
-    (list("repairs"), findings)
+    let (cleared, statuses) = list("repairs")
+        .into_iter()
+        .partition(|r| r["subject"] == "volume local");
+    Repaired {
+        statuses,
+        cleared,
+        findings,
+    }
 }
 
 async fn a_status_that_nothing_backs_is_taken_to_one_that_can_be_acted_on(engine: Engine) {
@@ -58,11 +74,11 @@ async fn a_status_that_nothing_backs_is_taken_to_one_that_can_be_acted_on(engine
         system.database.execute(&staged).await;
     }
     assert_eq!(system.doctor().await.len(), broken.len());
-    let (repairs, findings) = repair(&system);
+    let done = repair(&system);
     assert_eq!(
-        (repairs.len(), findings.len()),
+        (done.statuses.len(), done.findings.len()),
         (broken.len(), 0),
-        "{repairs:?} {findings:?}"
+        "{done:?}"
     );
     system.start_manager().await;
     let alice = system.user("alice");
@@ -76,8 +92,8 @@ async fn a_status_that_nothing_backs_is_taken_to_one_that_can_be_acted_on(engine
         alice.wait(&purge.name).await.result,
         Some(Outcome::Response(_))
     ));
-    let (repairs, _) = repair(&system);
-    assert!(repairs.is_empty(), "{repairs:?}");
+    let done = repair(&system);
+    assert!(done.statuses.is_empty(), "{done:?}");
 }
 
 async fn a_repair_touches_nothing_that_is_in_order(engine: Engine) {
@@ -93,8 +109,8 @@ async fn a_repair_touches_nothing_that_is_in_order(engine: Engine) {
     staged.write().await;
     let trashed = alice.create("trashed").await.unwrap().id;
     alice.trash(&trashed).await.unwrap();
-    let (repairs, _) = repair(&system);
-    assert!(repairs.is_empty(), "{repairs:?}");
+    let done = repair(&system);
+    assert!(done.statuses.is_empty(), "{done:?}");
     assert_eq!(alice.status(&mounted).await, VFolderStatus::Mounted);
     assert_eq!(alice.status(&cloning).await, VFolderStatus::Cloning);
     assert_eq!(alice.status(&trashed).await, VFolderStatus::Trashed);
@@ -109,9 +125,10 @@ async fn orphans_are_reported_and_kept(engine: Engine) {
     fs::create_dir_all(system.tree(&stranger)).unwrap();
     let lost = alice.create("lost").await.unwrap().id;
     fs::remove_dir_all(system.tree(&lost)).unwrap();
-    let (repairs, findings) = repair(&system);
-    assert!(repairs.is_empty(), "{repairs:?}");
-    let mut subjects: Vec<_> = findings
+    let done = repair(&system);
+    assert!(done.statuses.is_empty(), "{done:?}");
+    let mut subjects: Vec<_> = done
+        .findings
         .iter()
         .map(|f| f["subject"].as_str().unwrap().to_owned())
         .collect();
@@ -121,4 +138,22 @@ async fn orphans_are_reported_and_kept(engine: Engine) {
     assert_eq!(subjects, expected);
     assert!(system.tree(&stranger).exists() && system.tree(&id).exists());
     assert_eq!(alice.status(&lost).await, VFolderStatus::Ready);
+}
+
+async fn what_an_ended_operation_has_left_is_cleared_away(engine: Engine) {
+    let mut system = System::start(engine).await;
+    system.manager.kill();
+    system.manager.arm("call.forget_task.before=kill");
+    system.start_manager().await;
+    // It dies when the operation has ended, maybe before it answers.
+    let _ = system.user("alice").create("data").await;
+    eventually("it forgets an operation", async || system.manager.ended()).await;
+    let done = repair(&system);
+    assert_eq!(
+        (done.cleared.len(), done.statuses.len(), done.findings.len()),
+        (1, 0, 0),
+        "{done:?}"
+    );
+    let again = repair(&system);
+    assert!(again.cleared.is_empty(), "{again:?}");
 }
