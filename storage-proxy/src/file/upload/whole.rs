@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::{runtime::Handle, task::JoinHandle};
 use vfolder_common::{error::Refusal, token::Grant};
 
 use super::{
@@ -39,22 +40,30 @@ struct Passing {
     live: Arc<Live>,
 }
 
-impl Drop for Passing {
-    fn drop(&mut self) {
+impl Passing {
+    /// Ends it and waits until nothing of it is left: who is refused finds the room again that it took, as soon as it
+    /// knows.
+    async fn end(self) {
+        if let Some(removal) = self.begin_removal() {
+            // Should it have panicked, the sweep clears away.
+            let _ = removal.await;
+        }
+    }
+
+    /// In a task of its own: it goes on for whoever does not wait.
+    fn begin_removal(&self) -> Option<JoinHandle<()>> {
         {
             let mut state = self.live.lock();
             state.held = false;
             // Else it has ended, or a thread is at it that was not waited for: that, or the sweep, clears it away.
             if !matches!(state.phase, Phase::Open) {
-                return;
+                return None;
             }
             state.phase = Phase::Gone;
         }
         let (files, live) = (self.files.clone(), Arc::clone(&self.live));
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return;
-        };
-        runtime.spawn(async move {
+        let runtime = Handle::try_current().ok()?;
+        Some(runtime.spawn(async move {
             let (volume, own) = (live.volume.clone(), files.clone());
             let removing = files.tasks().look(&volume, move |volume| {
                 volume.get().ok().map(|volume| own.remove_gone(&volume, &live))
@@ -62,7 +71,13 @@ impl Drop for Passing {
             if let Ok(Some(Err(refusal))) = removing.await {
                 tracing::warn!(%refusal, "can't remove what is left of a write that broke off; it is swept later");
             }
-        });
+        }))
+    }
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        let _ = self.begin_removal();
     }
 }
 
@@ -83,8 +98,15 @@ impl Files {
         let passing = self.begin_upload(grant, new, true, hold).await?;
         let live = Arc::clone(&passing.live);
         let digest = Digest::for_check(&check);
+        let writer = match self.write_passing(grant, live, digest).await {
+            Ok(writer) => writer,
+            Err(refusal) => {
+                passing.end().await;
+                return Err(refusal);
+            }
+        };
         Ok(WholeWriter {
-            writer: self.write_passing(grant, live, digest).await?,
+            writer,
             passing,
             grant: grant.clone(),
             check,
@@ -96,6 +118,15 @@ impl WholeWriter {
     /// What takes its bytes.
     pub fn writer(&mut self) -> &mut UploadWriter {
         &mut self.writer
+    }
+
+    /// It is not to be: returns when nothing is left of it.
+    pub async fn give_up(self) {
+        let Self {
+            writer, passing, ..
+        } = self;
+        drop(writer);
+        passing.end().await;
     }
 
     /// That was all: puts the file into the tree.
@@ -116,7 +147,13 @@ impl WholeWriter {
         let committing = passing
             .files
             .commit(&grant, move |_| Ok(live), check, digest);
-        let entry = committing.await?;
+        let entry = match committing.await {
+            Ok(entry) => entry,
+            Err(refusal) => {
+                passing.end().await;
+                return Err(refusal);
+            }
+        };
         Ok(Whole {
             entry,
             blake3,

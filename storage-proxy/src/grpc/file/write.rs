@@ -85,7 +85,10 @@ impl Service {
         }
         fields.finish()?;
         let mut writer = self.files.write_whole(grant, new, check).await?;
-        receive(writer.writer(), first.data, stream).await?;
+        if let Err(status) = receive(writer.writer(), first.data, stream).await {
+            writer.give_up().await;
+            return Err(status);
+        }
         let whole = writer.finish().await?;
         Ok(WriteFileResponse {
             upload: None,

@@ -19,7 +19,7 @@ use super::scene::Scene;
 use crate::{
     mounted::Mounted,
     proxy::{set_up, set_up_in},
-    transfers::kit::{content, pieces, target},
+    transfers::kit::{blake3_check, content, pieces, target},
 };
 
 const LARGE: usize = 3 << 20;
@@ -226,6 +226,26 @@ async fn so_it_is_where_what_is_uploaded_has_to_be_copied_into_the_tree() {
         let dir = each_way_up_to_its_limits(set_up_in(dir), &ways).await;
         drop(mounted);
         drop(dir);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_refused_a_file_finds_the_room_again_that_it_took() {
+    let mut scene = Scene::start(set_up()).await;
+    scene.limit(1 << 20, 1).await;
+    let whole = async |data: Vec<u8>, check| {
+        let client = scene.client();
+        let written = client.write(target("file"), check, vec![Bytes::from(data)]);
+        written.await.unwrap_err().code()
+    };
+    // Each time at once: what is given back late is given back between two of these.
+    for _ in 0..100 {
+        let wrong = whole(vec![7; 1 << 20], blake3_check(b"another")).await;
+        assert_eq!(wrong, Code::FailedPrecondition);
+        scene.is_right("another digest").await;
+        let large = whole(vec![7; (1 << 20) + 1], FileCheck::default()).await;
+        assert_eq!(large, Code::ResourceExhausted);
+        scene.is_right("too large").await;
     }
 }
 
