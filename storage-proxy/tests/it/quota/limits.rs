@@ -241,12 +241,18 @@ async fn who_is_refused_a_file_finds_the_room_again_that_it_took() {
         let written = client.write(target("file"), check, pieces(data, 1 << 20));
         written.await.unwrap_err().code()
     };
+    // The volume's directory of what is on its way into this vfolder; tree/<2>/<2>/<id> is its tree.
+    let tree = scene.proxy.tree(scene.vfolder);
+    let volume = tree.ancestors().nth(4).unwrap();
+    let uploads = volume.join("uploads").join(scene.vfolder.to_string());
     for _ in 0..5 {
         let wrong = whole(&data[..ROOM], blake3_check(b"another")).await;
         assert_eq!(wrong, Code::FailedPrecondition);
+        assert!(!uploads.exists());
         scene.is_right("another digest").await;
         let large = whole(&data, FileCheck::default()).await;
         assert_eq!(large, Code::ResourceExhausted);
+        assert!(!uploads.exists());
         scene.is_right("too large").await;
     }
 }
