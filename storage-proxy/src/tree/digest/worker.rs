@@ -58,7 +58,7 @@ impl<'a> Digester<'a> {
     }
 
     /// Whether this inode was added, or is about to be, under another name: then only this name of it remains to be
-    /// added ([`DigestWorker::add_link`]). False for one that was added too long ago: adding it again is harmless.
+    /// added (`DigestWorker::add_link`). False for one that was added too long ago: adding it again is harmless.
     pub fn is_known(&self, meta: &Meta) -> bool {
         may_be_linked(meta) && self.links().is_known(meta.id, meta.links)
     }
