@@ -102,7 +102,7 @@ bench-tree: ## Measure cloning and removing trees against other tools; takes hou
 		EXTRAS="$(or $(EXTRAS),$(if $(QUICK),0))" OUT="$(or $(OUT),$(if $(QUICK),,docs/benchmarks.md))" \
 		PATH="$(TARGET)/bench-peers/bin:$$PATH" "$(TARGET)/release/bench-tree"
 
-# SIZE (4096 MiB; as much memory three times), CHUNK (1024 KiB), ROUNDS (5), WAYS (only those with this in their names),
+# SIZE (4096 MiB; as much memory twice, and 512 MiB), CHUNK (1024 KiB), ROUNDS (5), WAYS (only those with this in their names),
 # PARALLEL_SIZE (1024 MiB, 0: none), PLACE (/dev/shm), PARALLEL_PLACE (/var/tmp, 17 times PARALLEL_SIZE), OUT.
 bench-files: ## Measure reading and writing files, directly and by way of the manager; needs nginx and curl
 	@scripts/setup.sh run

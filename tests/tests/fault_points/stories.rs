@@ -86,8 +86,7 @@ pub async fn makes_and_changes(_: &str, doomed: &mut Doomed) {
 
 pub async fn clones(point: &str, doomed: &mut Doomed) {
     let id = doomed.create("data").await;
-    // Enough for the wish to be heard before the copy is made.
-    fill(&doomed.system.tree(&id), 3_000, 100);
+    fill(&doomed.system.tree(&id), 200, 100);
     doomed.pause().await;
     let (operation, copy) = doomed.clone_to(&id, "copy").await;
     // So that a manager waits for it and has to renew its lease.
@@ -191,7 +190,8 @@ pub async fn purges(_: &str, doomed: &mut Doomed) {
 
 pub async fn cancels(point: &str, doomed: &mut Doomed) {
     let id = doomed.create("data").await;
-    fill(&doomed.system.tree(&id), 200, 100);
+    // Enough for the wish to be heard before the copy is made.
+    fill(&doomed.system.tree(&id), 3_000, 100);
     doomed.pause().await;
     let (operation, copy) = doomed.clone_to(&id, "copy").await;
     if !point.starts_with("operation.end_unstarted") {

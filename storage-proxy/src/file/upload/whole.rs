@@ -1,8 +1,8 @@
 //! A whole file in one request: an upload that nobody else knows of, and that goes with the request.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, task::JoinHandle};
+use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 use vfolder_common::{error::Refusal, token::Grant};
 
 use super::{
@@ -11,6 +11,9 @@ use super::{
     live::{Live, Phase},
 };
 use crate::{file::Files, tree::Entry};
+
+/// Who is refused hears of it after this time, though what it has sent is still being removed.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Writes a file that appears when it is [finished](WholeWriter::finish). Dropped before, nothing is left of it.
 #[derive(Debug)]
@@ -41,12 +44,12 @@ struct Passing {
 }
 
 impl Passing {
-    /// Ends it and waits until nothing of it is left: who is refused finds the room again that it took, as soon as it
-    /// knows.
+    /// Ends it and waits until nothing of it is left, but not for a disk that hangs: who is refused finds the room again
+    /// that it took, as soon as it knows.
     async fn end(self) {
         if let Some(removal) = self.begin_removal() {
-            // Should it have panicked, the sweep clears away.
-            let _ = removal.await;
+            // It goes on, when it takes longer. Should it have panicked, the sweep clears away.
+            let _ = timeout(PATIENCE, removal).await;
         }
     }
 
@@ -120,7 +123,7 @@ impl WholeWriter {
         &mut self.writer
     }
 
-    /// It is not to be: returns when nothing is left of it.
+    /// It is not to be: returns when nothing is left of it, unless that takes long.
     pub async fn give_up(self) {
         let Self {
             writer, passing, ..

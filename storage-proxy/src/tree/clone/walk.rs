@@ -186,7 +186,7 @@ impl Clone<'_> {
                 place: Place::root(made).map_err(system("fstat"))?,
                 owner,
                 files_owner: self.owner_in(owner),
-                path: self.worker().digest.as_mut().map(CopyDigest::root),
+                path: self.digester.as_ref().map(|of| CopyDigest::new(of).root()),
                 resumed,
             },
         })

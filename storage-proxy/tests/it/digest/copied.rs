@@ -9,13 +9,15 @@ use std::{
 };
 
 use uuid::Uuid;
-use vfolder_images::{Filesystem, on_each_filesystem};
-use vfolder_proto::storage::{CloneTree, run_task_request::Task};
+use vfolder_images::{Filesystem, not_checked, on_each_filesystem};
+use vfolder_proto::storage::{
+    CloneEstimate, CloneTree, GetTreeUsageRequest, StorageCloneMethod, run_task_request::Task,
+};
 use vfolder_storage_proxy::tree::Control;
 
 use super::{digest_of, everything};
 use crate::{
-    proxy::Proxy,
+    proxy::{Proxy, set_up},
     support::{Dice, clone_digested, remove, seed},
 };
 
@@ -134,4 +136,41 @@ async fn a_receipt_costs_no_second_reading() {
     let found = digest_of(&proxy.tree(copy));
     assert_eq!(ended.receipt.unwrap().digest, found.to_string());
     assert!((SIZE..SIZE + SIZE / 4).contains(&read), "{read} of {SIZE}");
+}
+
+#[tokio::test]
+async fn a_copy_that_is_digested_does_not_count_for_estimates_of_others() {
+    // Each copy takes a second.
+    let armed = Proxy::start_armed(set_up(), "clone.copying=pause").await;
+    let proxy = armed.unwrap();
+    let source = proxy.create().await;
+    fs::write(proxy.tree(source).join("file"), "content").unwrap();
+    let before = estimate(&proxy, source).await;
+    if before.method() == StorageCloneMethod::Snapshot {
+        return not_checked("copies are snapshots here");
+    }
+    clone(&proxy, source, true).await;
+    assert_eq!(estimate(&proxy, source).await, before);
+    clone(&proxy, source, false).await;
+    assert_ne!(estimate(&proxy, source).await, before);
+}
+
+async fn clone(proxy: &Proxy, source: Uuid, receipt: bool) {
+    let task = Task::CloneTree(CloneTree {
+        source_id: source.to_string(),
+        vfolder_id: Uuid::now_v7().to_string(),
+        source_epoch: 1,
+        receipt,
+    });
+    let ended = proxy.run(Uuid::now_v7(), task).await.unwrap();
+    assert_eq!(ended.failure, None);
+}
+
+async fn estimate(proxy: &Proxy, source: Uuid) -> CloneEstimate {
+    let request = proxy.signed(GetTreeUsageRequest {
+        volume: "v".into(),
+        vfolder_id: source.to_string(),
+    });
+    let usage = proxy.storage().get_tree_usage(request).await.unwrap();
+    usage.into_inner().clone.unwrap()
 }
