@@ -1,10 +1,14 @@
-//! What tonic itself can do: a server that streams a buffer, and forgets what it gets, in a process of its own.
+//! What tonic itself can do: a server that streams a buffer, and forgets what it gets or writes it to a file as it comes,
+//! in a process of its own.
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
+    io::Write as _,
     path::{Path, PathBuf},
     pin::Pin,
     process::{Child, Command},
+    sync::Arc,
     task::{Context, Poll},
     thread,
     time::{Duration, Instant},
@@ -24,14 +28,20 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 use vfolder_common::server::{CONNECTION_WINDOW, FRAME_SIZE, STREAM_WINDOW};
-use vfolder_proto::v1::{ReadFileRequest, ReadFileResponse, WriteFileRequest, WriteFileResponse};
+use vfolder_proto::v1::{
+    ReadFileRequest, ReadFileResponse, WriteFileRequest, WriteFileResponse, write_file_request::To,
+};
 
 use crate::Told;
+
+/// The upload of whoever wants what he sends to be kept.
+pub const KEPT: &str = "kept";
 
 /// The server's process.
 pub struct Peer {
     child: Child,
     address: String,
+    kept: PathBuf,
 }
 
 impl Peer {
@@ -47,6 +57,7 @@ impl Peer {
         let mut peer = Self {
             child,
             address: String::new(),
+            kept: kept_beside(&address_file),
         };
         let begun = Instant::now();
         while peer.address.is_empty() {
@@ -57,6 +68,14 @@ impl Peer {
             peer.address = fs::read_to_string(&address_file).unwrap_or_default();
         }
         Ok(peer)
+    }
+
+    /// Removes what it has kept.
+    pub fn clear(&self) -> Told<()> {
+        match fs::remove_file(&self.kept) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.to_string()),
+            _ => Ok(()),
+        }
     }
 
     /// Where it listens.
@@ -70,6 +89,10 @@ impl Drop for Peer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn kept_beside(address_file: &Path) -> PathBuf {
+    address_file.with_extension("kept")
 }
 
 /// Serves until it is killed.
@@ -88,7 +111,9 @@ pub async fn serve(address_file: &Path) -> Told<()> {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME_SIZE)
-        .add_service(Bare)
+        .add_service(Bare {
+            kept: kept_beside(address_file).into(),
+        })
         .serve_with_incoming(TcpListenerStream::new(listener))
         .await
         .map_err(|e| e.to_string())
@@ -96,7 +121,9 @@ pub async fn serve(address_file: &Path) -> Told<()> {
 
 /// FileService's two streams, as generated code has them, around nothing.
 #[derive(Clone)]
-struct Bare;
+struct Bare {
+    kept: Arc<Path>,
+}
 
 impl NamedService for Bare {
     const NAME: &'static str = "vfolder.v1.FileService";
@@ -116,14 +143,15 @@ impl tower::Service<http::Request<Body>> for Bare {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let reads = request.uri().path().ends_with("/ReadFile");
+        let own = self.clone();
         Box::pin(async move {
             Ok(if reads {
                 Grpc::new(ProstCodec::default())
-                    .server_streaming(Bare, request)
+                    .server_streaming(own, request)
                     .await
             } else {
                 Grpc::new(ProstCodec::default())
-                    .client_streaming(Bare, request)
+                    .client_streaming(own, request)
                     .await
             })
         })
@@ -159,10 +187,18 @@ impl ClientStreamingService<WriteFileRequest> for Bare {
     type Future = Later<Result<Response<WriteFileResponse>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<WriteFileRequest>>) -> Self::Future {
+        let path = Arc::clone(&self.kept);
         Box::pin(async move {
             let mut messages = request.into_inner();
-            let mut written = 0;
+            let (mut written, mut kept) = (0, None);
             while let Some(message) = messages.message().await? {
+                if matches!(&message.to, Some(To::UploadId(id)) if id == KEPT) {
+                    kept = Some(File::create(&path)?);
+                }
+                // At once, by this thread: nothing is faster, and nothing else is served meanwhile.
+                if let Some(file) = &mut kept {
+                    file.write_all(&message.data)?;
+                }
                 written += message.data.len() as i64;
             }
             Ok(Response::new(WriteFileResponse {

@@ -13,7 +13,7 @@ mod rounds;
 mod settings;
 mod transfer;
 
-use std::{env, fs, path::Path, process::ExitCode};
+use std::{env, fs, path::Path, process::ExitCode, time::Duration};
 
 use tempfile::TempDir;
 use vfolder_proto::v1::{
@@ -87,28 +87,15 @@ async fn bench() -> Told<()> {
         for way in Way::in_round(number, &settings.ways) {
             // Removing what is replaced takes its time, too.
             remove(&system, &vfolder, COPY).await?;
+            bare.clear()?;
             let took = match way {
                 Way::ReadBare => doors.bare.read(name, size, settings.chunk).await?,
                 Way::ReadDirect => doors.direct.read(name, size, settings.chunk).await?,
                 Way::ReadManager => doors.manager.read(name, size, settings.chunk).await?,
-                Way::WriteBare => {
-                    doors
-                        .bare
-                        .write(COPY, size, settings.chunk, Ballast::for_file(size))
-                        .await?
-                }
-                Way::WriteDirect => {
-                    doors
-                        .direct
-                        .write(COPY, size, settings.chunk, Ballast::for_file(size))
-                        .await?
-                }
-                Way::WriteManager => {
-                    doors
-                        .manager
-                        .write(COPY, size, settings.chunk, Ballast::for_file(size))
-                        .await?
-                }
+                Way::WriteBare => write_copy(&doors.bare, &settings).await?,
+                Way::WriteKept => write_copy(&doors.keeping, &settings).await?,
+                Way::WriteDirect => write_copy(&doors.direct, &settings).await?,
+                Way::WriteManager => write_copy(&doors.manager, &settings).await?,
                 Way::HttpOurs => http::fetch(&ours, &grant.token, size).await?,
                 Way::HttpNginx => http::fetch(&nginx.url(name), "", size).await?,
             };
@@ -139,9 +126,15 @@ async fn bench() -> Told<()> {
     Ok(())
 }
 
+async fn write_copy(door: &Door, settings: &Settings) -> Told<Duration> {
+    let Settings { size, chunk, .. } = *settings;
+    door.write(COPY, size, chunk, Ballast::for_file(size)).await
+}
+
 /// The ways in over gRPC.
 struct Doors {
     bare: Door,
+    keeping: Door,
     direct: Door,
     manager: Door,
 }
@@ -150,6 +143,7 @@ impl Doors {
     fn new(system: &System, bare: &bare::Peer, grant: &Grant, vfolder: &str) -> Told<Self> {
         Ok(Self {
             bare: Door::bare(&bare.url(), vfolder)?,
+            keeping: Door::bare_keeping(&bare.url(), vfolder)?,
             direct: Door::direct(grant, vfolder)?,
             manager: Door::manager(system.user("alice").files, vfolder),
         })

@@ -9,12 +9,14 @@ use crate::{
 };
 
 /// What is to be reached: the way, its peer, the least ratio of their speeds.
-const TARGETS: [(Way, Way, f64); 5] = [
-    (Way::ReadDirect, Way::ReadBare, 0.70),
-    (Way::WriteDirect, Way::WriteBare, 0.70),
-    (Way::ReadManager, Way::ReadDirect, 0.60),
-    (Way::WriteManager, Way::WriteDirect, 0.60),
-    (Way::HttpOurs, Way::HttpNginx, 0.80),
+const TARGETS: [(Way, Way, Option<f64>); 6] = [
+    (Way::ReadDirect, Way::ReadBare, Some(0.70)),
+    (Way::WriteDirect, Way::WriteBare, Some(0.70)),
+    // Nothing is asked of this: it tells the copy into the file from all else that ours does.
+    (Way::WriteDirect, Way::WriteKept, None),
+    (Way::ReadManager, Way::ReadDirect, Some(0.60)),
+    (Way::WriteManager, Way::WriteDirect, Some(0.60)),
+    (Way::HttpOurs, Way::HttpNginx, Some(0.80)),
 ];
 /// At most so much above idle, in KiB.
 const MOST_MEMORY: u64 = 64 << 10;
@@ -50,12 +52,13 @@ pub fn write(settings: &Settings, rounds: &[Round], memory: &[Memory]) -> String
         "\n| speed of | compared with | target | measured | |\n| --- | --- | --- | --- | --- |\n";
     for (way, peer, least) in TARGETS {
         if let Some(ratio) = median_ratio(rounds, way, peer) {
-            let met = if ratio >= least { "met" } else { "**missed**" };
+            let (target, met) = match least {
+                Some(least) if ratio >= least => (format!("≥ {least:.2} ×"), "met"),
+                Some(least) => (format!("≥ {least:.2} ×"), "**missed**"),
+                None => (String::new(), ""),
+            };
             let (way, peer) = (way.name(), peer.name());
-            let _ = writeln!(
-                page,
-                "| {way} | {peer} | ≥ {least:.2} × | {ratio:.2} × | {met} |"
-            );
+            let _ = writeln!(page, "| {way} | {peer} | {target} | {ratio:.2} × | {met} |");
         }
     }
     if !memory.is_empty() {

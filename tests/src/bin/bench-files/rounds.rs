@@ -13,6 +13,8 @@ pub enum Way {
     ReadManager,
     /// Into a server that forgets what it gets.
     WriteBare,
+    /// Into a server that writes what it gets to a file, and does nothing else.
+    WriteKept,
     /// WriteFile at the storage-proxy.
     WriteDirect,
     /// WriteFile at the manager.
@@ -25,11 +27,12 @@ pub enum Way {
 
 impl Way {
     /// Every way.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ReadBare,
         Self::ReadDirect,
         Self::ReadManager,
         Self::WriteBare,
+        Self::WriteKept,
         Self::WriteDirect,
         Self::WriteManager,
         Self::HttpOurs,
@@ -54,6 +57,7 @@ impl Way {
             Self::ReadDirect => "ReadFile, direct",
             Self::ReadManager => "ReadFile, manager",
             Self::WriteBare => "write, bare tonic",
+            Self::WriteKept => "write, bare tonic to a file",
             Self::WriteDirect => "WriteFile, direct",
             Self::WriteManager => "WriteFile, manager",
             Self::HttpOurs => "HTTP GET, direct",

@@ -11,14 +11,15 @@ use vfolder_proto::v1::{
 };
 use vfolder_tests::Authorized;
 
-use crate::{Told, ballast::Ballast};
+use crate::{Told, ballast::Ballast, bare::KEPT};
 
 /// A way in.
 #[derive(Clone)]
 pub struct Door {
     files: Files,
     vfolder: String,
-    bare: bool,
+    /// The upload to name to the bare server, which has none.
+    bare: Option<&'static str>,
 }
 
 #[derive(Clone)]
@@ -31,7 +32,15 @@ impl Door {
     /// To the bare server.
     pub fn bare(url: &str, vfolder: &str) -> Told<Self> {
         let door = Self::plain(url, "none", vfolder)?;
-        Ok(Self { bare: true, ..door })
+        let bare = Some("");
+        Ok(Self { bare, ..door })
+    }
+
+    /// To the bare server, which is to keep what comes.
+    pub fn bare_keeping(url: &str, vfolder: &str) -> Told<Self> {
+        let door = Self::plain(url, "none", vfolder)?;
+        let bare = Some(KEPT);
+        Ok(Self { bare, ..door })
     }
 
     /// To the storage-proxy.
@@ -44,7 +53,7 @@ impl Door {
         Self {
             files: Files::Manager(Box::new(files)),
             vfolder: vfolder.to_owned(),
-            bare: false,
+            bare: None,
         }
     }
 
@@ -57,7 +66,7 @@ impl Door {
         Ok(Self {
             files: Files::Plain(Box::new(FileServiceClient::new(channel)), bearer),
             vfolder: vfolder.to_owned(),
-            bare: false,
+            bare: None,
         })
     }
 
@@ -137,8 +146,10 @@ impl Door {
             }),
             size: Some(i64::try_from(size).map_err(|e| e.to_string())?),
         };
+        if let Some(upload) = self.bare {
+            return Ok(upload.to_owned());
+        }
         let answer = match self.files.clone() {
-            Files::Plain(..) if self.bare => return Ok(String::new()),
             Files::Plain(mut files, bearer) => {
                 files.create_upload(authorized(request, &bearer)).await
             }
@@ -155,8 +166,10 @@ impl Door {
             upload_id,
             ..CommitUploadRequest::default()
         };
+        if self.bare.is_some() {
+            return Ok(());
+        }
         let answer = match self.files.clone() {
-            Files::Plain(..) if self.bare => return Ok(()),
             Files::Plain(mut files, bearer) => {
                 files.commit_upload(authorized(request, &bearer)).await
             }
