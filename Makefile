@@ -91,14 +91,14 @@ bench: ## Say which benchmarks there are
 	@echo "make bench-reclaim  what a session feels of a purge in the background"
 
 # FILESYSTEMS (ext4 xfs btrfs), CASES (A B C D E F), PEERS, ROUNDS (5), SCALE (1: inputs so many times smaller), EXTRAS=0
-# (the tables only), LONG=1 (memory at ten million files), PLACE (/dev/shm: up to 12 GiB of memory), OUT; QUICK=1: a glance
-# at A and B on ext4, that writes nothing.
+# (the tables only), LONG=1 (memory at ten million files), PLACE (/dev/shm: up to 12 GiB of memory), OUT, KEEP (a file with what
+# was measured before: it is done in parts); QUICK=1: a glance at A and B on ext4, that writes nothing.
 bench-tree: ## Measure cloning and removing trees against other tools; takes hours, as root
 	@scripts/setup.sh run
 	cargo build --release -p vfolder-storage-proxy -p vfolder-bench
 	@scripts/bench-peers.sh "$(TARGET)/bench-peers"
 	@FILESYSTEMS="$(or $(FILESYSTEMS),$(if $(QUICK),ext4))" CASES="$(or $(CASES),$(if $(QUICK),A B))" \
-		PEERS="$(PEERS)" ROUNDS="$(or $(ROUNDS),$(if $(QUICK),1))" SCALE="$(SCALE)" LONG="$(LONG)" PLACE="$(PLACE)" \
+		PEERS="$(PEERS)" ROUNDS="$(or $(ROUNDS),$(if $(QUICK),1))" SCALE="$(SCALE)" LONG="$(LONG)" PLACE="$(PLACE)" KEEP="$(KEEP)" \
 		EXTRAS="$(or $(EXTRAS),$(if $(QUICK),0))" OUT="$(or $(OUT),$(if $(QUICK),,docs/benchmarks.md))" \
 		PATH="$(TARGET)/bench-peers/bin:$$PATH" "$(TARGET)/release/bench-tree"
 

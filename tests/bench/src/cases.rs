@@ -8,6 +8,7 @@ use std::{
 };
 
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
 
 use crate::{Told, dependencies, image::Room};
 
@@ -18,7 +19,7 @@ const SMALL: usize = 2560;
 const MIB: u64 = 1 << 20;
 
 /// A kind of tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub enum Case {
     /// A.
     Small,

@@ -10,11 +10,12 @@ use std::{
 };
 
 use rustix::fs::{Mode, OFlags, open, syncfs};
+use serde::{Deserialize, Serialize};
 
 use crate::Told;
 
 /// The filesystems that volumes are on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub enum Filesystem {
     /// With a journal.
     Ext4,

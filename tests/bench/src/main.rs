@@ -4,12 +4,14 @@
 //! where nobody else sees them: whatever ends it, they are gone with it.
 
 mod acknowledge;
+mod ballast;
 mod bound;
 mod cancel;
 mod cases;
 mod dependencies;
 mod host;
 mod image;
+mod kept;
 mod matrix;
 mod measure;
 mod memory;
@@ -28,6 +30,7 @@ use std::{
 };
 
 use host::Host;
+use kept::Kept;
 use results::Results;
 use settings::Settings;
 
@@ -73,21 +76,33 @@ fn go_apart() -> Told<()> {
 fn bench() -> Told<()> {
     let settings = Settings::from_environment()?;
     let host = Host::look(&settings)?;
-    let mut results = Results::default();
+    let mut kept = Kept::open(settings.keep.as_deref(), &host, settings.scale)?;
     for filesystem in &settings.filesystems {
         for case in &settings.cases {
-            matrix::run(&settings, *filesystem, *case, &mut results)?;
-            keep(&settings, &host, &results)?;
+            matrix::run(&settings, *filesystem, *case, &mut kept.results)?;
+            keep(&settings, &host, &kept)?;
         }
     }
-    if settings.extras {
-        for extra in [cancel::run, acknowledge::run, snapshot::run, memory::run] {
-            extra(&settings, &mut results)?;
-            keep(&settings, &host, &results)?;
+    let memory = if settings.long {
+        "memory, long"
+    } else {
+        "memory"
+    };
+    let extras: [(&str, Measure); 4] = [
+        ("cancel", cancel::run),
+        ("acknowledge", acknowledge::run),
+        ("snapshot", snapshot::run),
+        (memory, memory::run),
+    ];
+    for (name, extra) in extras {
+        if settings.extras && !kept.results.had.iter().any(|had| had == name) {
+            extra(&settings, &mut kept.results)?;
+            kept.results.had.push(name.into());
+            keep(&settings, &host, &kept)?;
         }
     }
-    println!("{}", keep(&settings, &host, &results)?);
-    match results.unfaithful() {
+    println!("{}", keep(&settings, &host, &kept)?);
+    match kept.results.unfaithful() {
         [] => Ok(()),
         found => Err(format!(
             "ours differ from their source: {}",
@@ -96,9 +111,13 @@ fn bench() -> Told<()> {
     }
 }
 
+/// Measures what is not in the tables.
+type Measure = fn(&Settings, &mut Results) -> Told<()>;
+
 /// The page of what is measured so far, written where it was asked for: hours of measuring aren't lost with the last case.
-fn keep(settings: &Settings, host: &Host, results: &Results) -> Told<String> {
-    let page = page::write(settings, host, results);
+fn keep(settings: &Settings, host: &Host, kept: &Kept) -> Told<String> {
+    kept.save(settings.keep.as_deref())?;
+    let page = page::write(settings, host, kept);
     if let Some(file) = &settings.out {
         fs::write(file, &page).map_err(|e| format!("{}: {e}", file.display()))?;
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    Told,
+    Told, ballast,
     cases::Case,
     image::{Filesystem, Image, run as command},
     measure::{Outcome, Sample, ask, measure},
@@ -26,12 +26,19 @@ pub fn run(
     case: Case,
     results: &mut Results,
 ) -> Told<()> {
+    let peers = missing(settings, filesystem, case, results);
+    if peers.is_empty() && !settings.peers.is_empty() {
+        return Ok(());
+    }
     eprintln!("{}: case {}", filesystem.name(), case.letter());
     let image = Image::new(filesystem, &settings.place, case.room(settings.scale))?;
     let source = image.path().join("source");
     case.build(&source, settings.scale)?;
     let mut matrix = Matrix {
+        bytes: oracle::on_disk(&source)?,
+        entries: oracle::entries(&source)?,
         settings,
+        peers,
         filesystem,
         case,
         copy: image.path().join("copy"),
@@ -53,12 +60,51 @@ pub fn run(
     Ok(())
 }
 
+/// The peers that were not measured there as often as wanted.
+fn missing(
+    settings: &Settings,
+    filesystem: Filesystem,
+    case: Case,
+    results: &Results,
+) -> Vec<Tool> {
+    let is_measured = |tool| {
+        let all = [Verb::Clone, Verb::Remove].map(|verb| [(verb, false), (verb, true)]);
+        all.into_iter().flatten().all(|(verb, sync)| {
+            let key = Key {
+                filesystem,
+                case,
+                verb,
+                sync,
+                tool,
+            };
+            let runs = results.get(key);
+            !takes_part(case, verb, sync, tool)
+                || runs.is_some_and(|runs| !runs.goes_on() || runs.samples.len() >= settings.rounds)
+        })
+    };
+    let peers = settings.peers.iter().copied();
+    peers.filter(|tool| !is_measured(*tool)).collect()
+}
+
+fn takes_part(case: Case, verb: Verb, sync: bool, tool: Tool) -> bool {
+    match (verb, tool) {
+        (_, Tool::Bound) => case == Case::Small && !sync,
+        (Verb::Clone, tool) => tool.clones(),
+        (Verb::Remove, tool) => tool.removes(),
+    }
+}
+
 struct Matrix<'a> {
     settings: &'a Settings,
+    peers: Vec<Tool>,
     filesystem: Filesystem,
     case: Case,
     source: PathBuf,
     copy: PathBuf,
+    /// Of the source, on disk.
+    bytes: u64,
+    /// Of the source.
+    entries: u64,
     image: Image,
     results: &'a mut Results,
 }
@@ -77,18 +123,9 @@ impl Matrix<'_> {
     /// Each peer once, with a run of ours right before or after it: of every two peers one comes before ours and one
     /// after, and the other way round in the next round.
     fn round(&mut self, verb: Verb, sync: bool, round: usize) -> Told<()> {
-        let takes_part = |tool: &Tool| match (verb, tool) {
-            (_, Tool::Bound) => self.case == Case::Small && !sync,
-            (Verb::Clone, tool) => tool.clones(),
-            (Verb::Remove, tool) => tool.removes(),
-        };
-        let peers: Vec<Tool> = self
-            .settings
-            .peers
-            .iter()
-            .copied()
-            .filter(takes_part)
-            .collect();
+        let peers = self.peers.iter().copied();
+        let peers = peers.filter(|tool| takes_part(self.case, verb, sync, *tool));
+        let peers: Vec<Tool> = peers.collect();
         for pair in peers.chunks(2) {
             let (first, second) = match pair {
                 [one] if round.is_multiple_of(2) => (Some(*one), None),
@@ -144,6 +181,7 @@ impl Matrix<'_> {
             self.make_copy()?;
         }
         self.image.settle()?;
+        ballast::touch(self.bytes, self.entries);
         let (settings, patience) = (self.settings, self.settings.timeout);
         let outcome = match (verb, tool) {
             (Verb::Clone, Tool::Bound) => ask(&["bound", "create", text(&self.source)?], patience),

@@ -6,6 +6,7 @@ use crate::{
     cases::Case,
     host::Host,
     image::Filesystem,
+    kept::Kept,
     results::{Key, Results, Runs, Verb},
     settings::Settings,
     targets::{Target, targets},
@@ -13,15 +14,20 @@ use crate::{
 };
 
 /// Writes it.
-pub fn write(settings: &Settings, host: &Host, results: &Results) -> String {
+pub fn write(settings: &Settings, host: &Host, kept: &Kept) -> String {
+    let results = &kept.results;
+    let filesystems = had(Filesystem::ALL, |one| {
+        results.has(|key| key.filesystem == one)
+    });
+    let cases = had(Case::ALL, |one| results.has(|key| key.case == one));
     let mut page = String::from("# Benchmarks of the tree engine\n\n");
-    head(&mut page, settings, host);
+    head(&mut page, settings, host, kept, &cases);
     page.push_str("## Targets\n\n");
     target_table(&mut page, &targets(results));
-    for filesystem in &settings.filesystems {
+    for filesystem in filesystems {
         for (verb, title) in [(Verb::Clone, "clone"), (Verb::Remove, "remove")] {
             let _ = writeln!(page, "\n## {}: {title}\n", filesystem.name());
-            Table::new(settings, results, *filesystem, verb).write(&mut page);
+            Table::new(results, &cases, filesystem, verb).write(&mut page);
         }
     }
     if !results.figures.is_empty() {
@@ -33,13 +39,21 @@ pub fn write(settings: &Settings, host: &Host, results: &Results) -> String {
     page
 }
 
-fn head(page: &mut String, settings: &Settings, host: &Host) {
+fn had<T: Copy>(all: &[T], is: impl Fn(T) -> bool) -> Vec<T> {
+    all.iter().copied().filter(|one| is(*one)).collect()
+}
+
+fn head(page: &mut String, settings: &Settings, host: &Host, kept: &Kept, cases: &[Case]) {
+    let parts = kept.parts.iter();
+    let parts = parts.map(|part| {
+        let (date, commit, kernel) = (&part.date, &part.commit, &part.kernel);
+        format!("on {date} of commit {commit}, Linux {kernel}")
+    });
+    let parts: Vec<_> = parts.collect();
     let _ = writeln!(
         page,
-        "Made by `make bench-tree` on {}: commit {}, Linux {}, {} processors, {} GiB of memory; {} rounds{}.\n",
-        host.date,
-        host.commit,
-        host.kernel,
+        "Made by `make bench-tree` {}; {} processors, {} GiB of memory; {} rounds{}.\n",
+        parts.join(", and "),
         host.processors,
         host.memory,
         settings.rounds,
@@ -55,14 +69,16 @@ fn head(page: &mut String, settings: &Settings, host: &Host) {
          nanoseconds, ACLs and all extended attributes) and each kind of copy is compared with its source by `rsync \
          -aHAX --checksum`; a cell whose tool made something else says so.\n\n\
          The filesystems are images in memory, made anew for each case and mounted `noatime`, so that no disk blurs what \
-         the programs do. Sources are in the cache. Before each run all that was written is synced. *With sync* means that the \
+         the programs do. Sources are in the cache. Before each run all that was written is synced, and as much memory \
+         as it will need is touched and freed: where a virtual machine hands free memory back to its host, the first touch \
+         costs more than the copy. *With sync* means that the \
          result is on disk at the end: a `syncfs` of its own in ours, `sync -f` after the others, in the measured time. \
          What kernel threads do is in the time on the clock, and in nobody's time on processors. The bound is what no \
          copier can beat: the files are created and written (or unlinked) from a list that is known before, by two \
          threads, without any attribute.\n\n",
     );
     page.push_str("| case | |\n| --- | --- |\n");
-    for case in &settings.cases {
+    for case in cases {
         let _ = writeln!(page, "| {} | {} |", case.letter(), case.description());
     }
     page.push_str("\n| tool | version |\n| --- | --- |\n");
@@ -101,7 +117,7 @@ fn target_table(page: &mut String, targets: &[Target]) {
 
 /// One table: a row for each case with and without the sync, a column for each tool.
 struct Table<'a> {
-    settings: &'a Settings,
+    cases: &'a [Case],
     results: &'a Results,
     filesystem: Filesystem,
     verb: Verb,
@@ -110,25 +126,16 @@ struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    fn new(
-        settings: &'a Settings,
-        results: &'a Results,
-        filesystem: Filesystem,
-        verb: Verb,
-    ) -> Self {
-        let all = [Tool::Ours]
-            .into_iter()
-            .chain(settings.peers.iter().copied());
-        let tools = all.filter(|tool| match verb {
-            Verb::Clone => tool.clones(),
-            Verb::Remove => tool.removes(),
+    fn new(results: &'a Results, cases: &'a [Case], filesystem: Filesystem, verb: Verb) -> Self {
+        let tools = had(Tool::PEERS, |tool| {
+            results.has(|key| key.tool == tool && key.verb == verb)
         });
         Self {
-            settings,
+            cases,
             results,
             filesystem,
             verb,
-            tools: tools.collect(),
+            tools: [Tool::Ours].into_iter().chain(tools).collect(),
             notes: Vec::new(),
         }
     }
@@ -137,7 +144,7 @@ impl<'a> Table<'a> {
         let titles: Vec<_> = self.tools.iter().map(|tool| tool.title()).collect();
         let _ = writeln!(page, "| case | {} |", titles.join(" | "));
         let _ = writeln!(page, "| --- |{}", " --- |".repeat(titles.len()));
-        for case in &self.settings.cases {
+        for case in self.cases {
             for sync in [false, true] {
                 let cells: Vec<_> = self.tools.clone();
                 let cells = cells.into_iter().map(|tool| self.cell(*case, sync, tool));

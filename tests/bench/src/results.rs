@@ -1,5 +1,7 @@
 //! What was measured.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     cases::Case,
     image::Filesystem,
@@ -8,7 +10,7 @@ use crate::{
 };
 
 /// What is done with a tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub enum Verb {
     /// Copied.
     Clone,
@@ -17,7 +19,7 @@ pub enum Verb {
 }
 
 /// A cell of a table: which work, by whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Key {
     /// On what.
     pub filesystem: Filesystem,
@@ -32,7 +34,7 @@ pub struct Key {
 }
 
 /// The runs of a cell.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Runs {
     /// Each run; of a peer, with the run of ours next to it, in that order.
     pub samples: Vec<(Sample, Option<Sample>)>,
@@ -43,7 +45,7 @@ pub struct Runs {
 }
 
 /// A figure besides the tables.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Figure {
     /// What it is, with its circumstances.
     pub what: String,
@@ -52,7 +54,7 @@ pub struct Figure {
 }
 
 /// Which of the extra figures a target is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub enum Extra {
     /// Seconds from the signal to the end of the work, 99th percentile.
     Cancel,
@@ -65,13 +67,15 @@ pub enum Extra {
 }
 
 /// All of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub struct Results {
     cells: Vec<(Key, Runs)>,
     /// Figures besides the tables, as they are shown.
     pub figures: Vec<Figure>,
     /// Those of them that targets are about.
     pub extras: Vec<(Extra, f64)>,
+    /// Names of the extras that were measured.
+    pub had: Vec<String>,
     unfaithful: Vec<String>,
 }
 
@@ -92,6 +96,11 @@ impl Results {
             .iter()
             .find(|(known, _)| *known == key)
             .map(|(_, runs)| runs)
+    }
+
+    /// Whether there is any of that.
+    pub fn has(&self, wanted: impl Fn(&Key) -> bool) -> bool {
+        self.cells.iter().any(|(key, _)| wanted(key))
     }
 
     /// Ours was not a copy.

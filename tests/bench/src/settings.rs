@@ -23,6 +23,8 @@ pub struct Settings {
     pub extras: bool,
     /// PLACE: a directory in memory for the images, /dev/shm.
     pub place: PathBuf,
+    /// KEEP: the file with what was measured before, and need not be measured again.
+    pub keep: Option<PathBuf>,
     /// OUT: the file that the page is written to.
     pub out: Option<PathBuf>,
     /// `STORAGE_PROXY`: the program under test.
@@ -62,6 +64,7 @@ impl Settings {
             long: number("LONG", 0)? != 0,
             extras: number("EXTRAS", 1)? != 0,
             place: PathBuf::from(variable("PLACE").unwrap_or_else(|| "/dev/shm".into())),
+            keep: variable("KEEP").map(PathBuf::from),
             out: variable("OUT").map(PathBuf::from),
             ours,
             timeout: Duration::from_secs(number("TIMEOUT", 300)?),
