@@ -90,6 +90,7 @@ pub async fn serve(config: Config, addr_file: Option<&Path>) -> Result<(), Serve
     let tasks = Tasks::new(open_volumes(&config, instance_id)?);
 
     let all_files = Files::with_limits(tasks.clone(), config.transfers.into());
+    all_files.read_uploads().await;
     let direct = match config.direct.clone() {
         Some(section) => {
             let app = direct::app(all_files.clone(), Arc::clone(&secret), &section).await?;

@@ -2,7 +2,7 @@
 //! volume has of it in `notes`.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -26,6 +26,8 @@ pub struct Accounts {
     desks: Mutex<HashMap<Uuid, Arc<Desk>>>,
     /// At which opening of the volume all notes were read.
     pub(super) all_read: Mutex<Option<u64>>,
+    /// Of which the volume is not told all, since it was full.
+    pub(super) unwritten: Mutex<HashSet<Uuid>>,
     /// Held by who counts trees: one at a time on a volume.
     pub(super) counting: Arc<Semaphore>,
     /// Of the counts that requests have begun.
@@ -38,6 +40,7 @@ impl Default for Accounts {
             shared: Arc::default(),
             desks: Mutex::default(),
             all_read: Mutex::default(),
+            unwritten: Mutex::default(),
             counting: Arc::new(Semaphore::new(1)),
             control: Control::default(),
         }
@@ -126,6 +129,17 @@ impl Accounts {
     /// Something may have changed in the tree of `vfolder` and nobody can say what: it is counted again.
     pub fn unsure(&self, vfolder: Uuid) {
         self.shared.book().unsure(vfolder);
+    }
+
+    /// Something is about to change in the tree of `vfolder` that nobody will tell of: the volume knows that its figures do
+    /// not hold, when this returns, and it is counted again.
+    ///
+    /// # Errors
+    /// Those of reading and writing.
+    pub fn disturb(&self, volume: &OpenVolume, vfolder: Uuid) -> Result<(), VolumeError> {
+        self.begin_recount(volume, vfolder)?;
+        self.unsure(vfolder);
+        Ok(())
     }
 
     /// What an owner's vfolders hold. Reads all notes of the volume, once.

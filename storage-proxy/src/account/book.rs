@@ -22,9 +22,48 @@ pub struct Book {
 struct Owner {
     limits: Limits,
     revision: i64,
-    used: Amount,
-    reserved: Amount,
+    used: Sum,
+    reserved: Sum,
     vfolders: HashSet<Uuid>,
+}
+
+/// Amounts of many, exactly.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    bytes: u128,
+    files: u128,
+}
+
+impl Sum {
+    fn add(&mut self, amount: Amount) {
+        self.bytes += u128::from(amount.bytes);
+        self.files += u128::from(amount.files);
+    }
+
+    fn take(&mut self, amount: Amount) {
+        self.bytes = self.bytes.saturating_sub(amount.bytes.into());
+        self.files = self.files.saturating_sub(amount.files.into());
+    }
+}
+
+/// What would not fit is the most there can be.
+impl From<Sum> for Amount {
+    fn from(Sum { bytes, files }: Sum) -> Self {
+        let most = |sum: u128| u64::try_from(sum).unwrap_or(u64::MAX);
+        Self {
+            bytes: most(bytes),
+            files: most(files),
+        }
+    }
+}
+
+/// A limit, and what counts for it.
+struct Bound {
+    subject: String,
+    unit: &'static str,
+    limit: u64,
+    used: u64,
+    reserved: u64,
 }
 
 /// What an owner's vfolders hold, as far as they are counted.
@@ -112,6 +151,10 @@ impl Book {
 
     /// What was counted. `mounted` is up to which end of a mount that holds.
     pub fn counted(&mut self, vfolder: Uuid, used: Amount, mounted: i64, exact: bool) {
+        let used = Amount {
+            bytes: used.bytes.min(MOST),
+            files: used.files.min(MOST),
+        };
         self.edit(vfolder, |account| account.counted(used, mounted, exact));
     }
 
@@ -238,8 +281,8 @@ impl Book {
             account.is_none_or(|account| account.used.is_none())
         };
         OwnerUse {
-            used: owner.used,
-            reserved: owner.reserved,
+            used: owner.used.into(),
+            reserved: owner.reserved.into(),
             uncounted: owner.vfolders.iter().filter(unknown).count() as u64,
         }
     }
@@ -264,13 +307,17 @@ impl Book {
             let why = why.to_owned();
             return Err(NotReserved::Uncountable { vfolder, why });
         }
-        for (subject, unit, limit, used) in self.limits_of(vfolder) {
-            let asked = match unit {
+        for bound in self.limits_of(vfolder) {
+            let asked = match bound.unit {
                 BYTES => asked.bytes,
                 _ => asked.files,
             };
-            // What nobody has limited must be countable all the same.
-            let limit = if limit == 0 { MOST } else { limit };
+            // What nobody has limited can be set aside only as far as it can be counted.
+            let (used, limit) = match bound.limit {
+                0 => (bound.reserved, MOST),
+                limit => (bound.used.saturating_add(bound.reserved), limit),
+            };
+            let (subject, unit) = (bound.subject, bound.unit);
             // Who asks for none of it may come in, however much is there.
             if asked > 0 && used.saturating_add(asked) > limit {
                 return Err(Exceeded {
@@ -286,25 +333,29 @@ impl Book {
         Ok(())
     }
 
-    /// Subject, unit, limit, what is used or set aside: as far as it is counted.
-    fn limits_of(&self, vfolder: Uuid) -> Vec<(String, &'static str, u64, u64)> {
+    /// As far as it is counted.
+    fn limits_of(&self, vfolder: Uuid) -> Vec<Bound> {
         let nobody = Account::default();
         let account = self.accounts.get(&vfolder).unwrap_or(&nobody);
         let mut all = Vec::with_capacity(4);
-        let mut add = |subject: &str, limits: Limits, used: Amount| {
-            all.push((subject.to_owned(), BYTES, limits.bytes, used.bytes));
-            all.push((subject.to_owned(), FILES, limits.files, used.files));
+        let mut add = |subject: &str, limits: Limits, used: Amount, reserved: Amount| {
+            let bound = |unit, limit, used, reserved| Bound {
+                subject: subject.to_owned(),
+                unit,
+                limit,
+                used,
+                reserved,
+            };
+            all.push(bound(BYTES, limits.bytes, used.bytes, reserved.bytes));
+            all.push(bound(FILES, limits.files, used.files, reserved.files));
         };
-        // Before it is counted, a limit decides nothing.
-        let (own, used) = match account.used {
-            Some(used) => (account.quota.vfolder, used),
-            None => Default::default(),
-        };
+        // Before it is counted, there is at least what is set aside.
+        let used = account.used.unwrap_or_default();
         let subject = format!("vfolder:{vfolder}");
-        add(&subject, own, used.plus(account.reserved));
+        add(&subject, account.quota.vfolder, used, account.reserved);
         if let Some(owner) = self.owners.get(&account.quota.owner) {
-            let used = owner.used.plus(owner.reserved);
-            add(&account.quota.owner, owner.limits, used);
+            let (used, reserved) = (owner.used.into(), owner.reserved.into());
+            add(&account.quota.owner, owner.limits, used, reserved);
         }
         all
     }
@@ -313,14 +364,14 @@ impl Book {
     fn edit(&mut self, vfolder: Uuid, edit: impl FnOnce(&mut Account)) {
         let account = self.accounts.entry(vfolder).or_default();
         if let Some(owner) = self.owners.get_mut(&account.quota.owner) {
-            owner.used = owner.used.beyond(account.used.unwrap_or_default());
-            owner.reserved = owner.reserved.beyond(account.reserved);
+            owner.used.take(account.used.unwrap_or_default());
+            owner.reserved.take(account.reserved);
             owner.vfolders.remove(&vfolder);
         }
         edit(account);
         let owner = self.owners.entry(account.quota.owner.clone()).or_default();
-        owner.used = owner.used.plus(account.used.unwrap_or_default());
-        owner.reserved = owner.reserved.plus(account.reserved);
+        owner.used.add(account.used.unwrap_or_default());
+        owner.reserved.add(account.reserved);
         owner.vfolders.insert(vfolder);
     }
 }

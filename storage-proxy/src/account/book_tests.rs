@@ -100,12 +100,10 @@ impl Model {
 
     fn admits(&self, vfolder: Uuid, bytes: u64) -> bool {
         let quota = self.quotas.get(&vfolder).cloned().unwrap_or_default();
-        let own = match self.used.get(&vfolder).copied().flatten() {
-            Some(used) if quota.vfolder.bytes > 0 => {
-                used.bytes + self.reserved(vfolder).bytes + bytes <= quota.vfolder.bytes
-            }
-            _ => true,
-        };
+        // Before it is counted, there is at least what is set aside.
+        let used = self.used.get(&vfolder).copied().flatten();
+        let used = used.unwrap_or_default().bytes + self.reserved(vfolder).bytes;
+        let own = quota.vfolder.bytes == 0 || used + bytes <= quota.vfolder.bytes;
         let (_, all) = self.all.get(&quota.owner).copied().unwrap_or_default();
         bytes == 0 || (own && (all == 0 || self.held_by(&quota.owner) + bytes <= all))
     }

@@ -63,6 +63,7 @@ impl Accounts {
         let forgotten = {
             let mut file = lock(&desk);
             self.shared.book().forget(vfolder);
+            lock(&self.unwritten).remove(&vfolder);
             file.noted = None;
             volume.forget_account(vfolder)
         };
@@ -193,6 +194,9 @@ impl Accounts {
             (quota, book.is_limited(vfolder), known)
         };
         if file.noted.is_none() && !limited {
+            if file.enforced.is_some_and(Limits::any) {
+                self.enforce(volume, vfolder, quota.vfolder, file);
+            }
             return Ok(());
         }
         self.enforce(volume, vfolder, quota.vfolder, file);
@@ -204,17 +208,37 @@ impl Accounts {
             return Ok(());
         }
         match volume.note_account(vfolder, &note) {
-            // What is removed makes space, and must not wait for it. No note says the same: it is to be counted.
+            // What is removed makes space, and must not wait for it.
             Err(error) if error.is_for_want_of_space() => {
-                file.noted = None;
-                volume.forget_account(vfolder)
+                lock(&self.unwritten).insert(vfolder);
+                volume.doubt_account(vfolder)?;
+                file.noted = file
+                    .noted
+                    .take()
+                    .map(|old| AccountNote { used: None, ..old });
+                Ok(())
             }
             noted => {
                 noted?;
                 file.noted = Some(note);
+                lock(&self.unwritten).remove(&vfolder);
                 Ok(())
             }
         }
+    }
+
+    /// Writes what there was no space for before.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub(super) fn note_unwritten(&self, volume: &OpenVolume) -> Result<(), VolumeError> {
+        let unwritten: Vec<Uuid> = lock(&self.unwritten).iter().copied().collect();
+        for vfolder in unwritten {
+            let desk = self.desk(vfolder);
+            let mut file = lock(&desk);
+            self.note_unknown(volume, vfolder, &mut file)?;
+        }
+        Ok(())
     }
 
     /// Tells the filesystem, where it keeps limits: what sessions write past us counts too. Where it can't, what is written

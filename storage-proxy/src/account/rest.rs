@@ -20,6 +20,7 @@ impl Accounts {
     /// # Errors
     /// Those of the calls. What could not be written is counted after a restart.
     pub fn rest(&self, volume: &OpenVolume, idle: Duration) -> Result<(), VolumeError> {
+        self.note_unwritten(volume)?;
         let resting: Vec<_> = {
             let resting = self.shared.book().at_rest(idle);
             let unwritten = |(vfolder, _): &(_, _)| self.is_unwritten(*vfolder);

@@ -18,6 +18,12 @@ use tokio::{
 /// What every connection of HTTP/2 begins with (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// How long what a peer still sends is read and forgotten when all has been said.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How many times that is done before others have their turn.
+const AT_ONCE: usize = 16;
+
 /// The connection.
 pub struct Attended<T> {
     inner: T,
@@ -30,6 +36,8 @@ pub struct Attended<T> {
     /// Since when a write stands still.
     stalled: bool,
     stall: Pin<Box<Sleep>>,
+    /// Until when it is waited for the peer to hang up, too; nothing before all has been said.
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> Attended<T> {
@@ -42,6 +50,7 @@ impl<T> Attended<T> {
             idle,
             stalled: false,
             stall: Box::pin(sleep(idle)),
+            linger: None,
         }
     }
 
@@ -97,7 +106,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Attended<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Attended<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Attended<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -125,9 +134,29 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Attended<T> {
         self.write_in_time(cx, done)
     }
 
+    /// Closes in two steps (RFC 9112 §9.6): a socket that is closed while bytes are on their way to it resets the
+    /// connection, and the reset may overtake the answer that says why nobody wants them.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let done = Pin::new(&mut self.inner).poll_shutdown(cx);
-        self.write_in_time(cx, done)
+        let this = &mut *self;
+        if this.linger.is_none() {
+            let done = Pin::new(&mut this.inner).poll_shutdown(cx);
+            ready!(this.write_in_time(cx, done))?;
+            this.linger = Some(Box::pin(sleep(LINGER)));
+        }
+        let over = this.linger.as_mut().map(|linger| linger.as_mut().poll(cx));
+        if over.is_some_and(|over| over.is_ready()) {
+            return Poll::Ready(Ok(()));
+        }
+        let mut forgotten = [0; 8 << 10];
+        for _ in 0..AT_ONCE {
+            let mut buffer = ReadBuf::new(&mut forgotten);
+            let read = ready!(Pin::new(&mut this.inner).poll_read(cx, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

@@ -77,6 +77,9 @@ impl DirectSection {
                 return Err(format!("direct.{key} must not be 0"));
             }
         }
+        self.cors_origins
+            .iter()
+            .try_for_each(|origin| check_origin(origin))?;
         match &self.url {
             Some(url) => check_url(url),
             None => Ok(()),
@@ -122,9 +125,51 @@ fn check_url(url: &str) -> Result<(), String> {
     }
 }
 
+/// As browsers send it, byte for byte: a scheme, a host in lower case, and a port that is not the scheme's own.
+fn check_origin(origin: &str) -> Result<(), String> {
+    let uri = origin.parse::<http::Uri>().ok();
+    let fine = uri.is_some_and(|uri| {
+        uri.scheme().is_some()
+            && uri.authority().is_some()
+            && uri.path() == "/"
+            && uri.query().is_none()
+    });
+    let as_sent = !origin.ends_with('/') && !origin.bytes().any(|byte| byte.is_ascii_uppercase());
+    if origin == "*" || (fine && as_sent) {
+        return Ok(());
+    }
+    Err(format!(
+        "direct.cors_origins has \"{origin}\", which no browser sends: it must be \"*\", or like https://app.example.org, in lower \
+         case and without a / at its end"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_origin_is_one_that_a_browser_sends() {
+        for good in [
+            "*",
+            "https://app.example.org",
+            "http://localhost:3000",
+            "http://[::1]:1",
+        ] {
+            assert_eq!(check_origin(good), Ok(()), "{good}");
+        }
+        for wrong in [
+            "https://app.example.org/",
+            "https://App.example.org",
+            "https://h/x",
+            "app.example.org",
+            "null",
+            "https://a b",
+            "",
+        ] {
+            assert!(check_origin(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn an_advertised_url_is_a_scheme_and_an_authority() {

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
-use http::Request;
+use http::{Request, StatusCode, header};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -165,7 +165,11 @@ impl Connections {
             let under_way = is_work(&request).then(|| counting.begin());
             let answer = app.clone().oneshot(request);
             async move {
-                let answer = answer.await?;
+                let mut answer = answer.await?;
+                if let StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED = answer.status() {
+                    // axum has counted their empty bodies, which RFC 9110 §8.6 forbids to tell.
+                    answer.headers_mut().remove(header::CONTENT_LENGTH);
+                }
                 Ok::<_, Infallible>(match under_way {
                     Some(under_way) => answer.map(|body| Body::new(Answer::new(body, under_way))),
                     None => answer,

@@ -29,4 +29,6 @@ pub use list::ListPage;
 pub use read::{LARGEST_PIECE, OpenFile};
 pub use remove::{Removal, Removed};
 pub use transfer::{Limits, Transfer};
-pub use upload::{FileCheck, NewUpload, SYNCS, UploadState, UploadWriter, Whole, WholeWriter};
+pub use upload::{
+    FileCheck, NewUpload, SYNCS, Start, UploadState, UploadWriter, Whole, WholeWriter,
+};

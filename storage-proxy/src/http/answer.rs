@@ -7,6 +7,9 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use vfolder_common::error::{Reason, Refusal};
 
+/// The reason of a refusal, for those who get no body: answers to HEAD have none.
+pub const REASON: HeaderName = HeaderName::from_static("vfolder-reason");
+
 /// A refusal, and what HTTP has besides.
 #[derive(Debug)]
 pub struct Refused {
@@ -58,6 +61,9 @@ impl IntoResponse for Refused {
         });
         let mut response = (self.status, body.to_string()).into_response();
         let headers = response.headers_mut();
+        if let Some(Ok(reason)) = reason.map(HeaderValue::from_str) {
+            headers.insert(REASON, reason);
+        }
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),

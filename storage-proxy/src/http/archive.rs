@@ -1,11 +1,14 @@
-//! GET of an archive.
+//! GET and HEAD of an archive.
+
+use std::convert::Infallible;
 
 use axum::{
     body::Body,
     extract::{Request, State},
     response::Response,
 };
-use http::{HeaderValue, Method, StatusCode, Uri, header};
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
 use vfolder_common::{error::Refusal, path::RelativePath, token::GrantMode};
 
 use super::{address, answer::Refused, disposition, routes::Http};
@@ -23,6 +26,9 @@ pub async fn get(State(http): State<Http>, request: Request) -> Result<Response,
     let uri = request.uri();
     let grant = request.extensions().get();
     let grant = granted(grant, address::vfolder(uri), GrantMode::ReadOnly)?;
+    if request.version() < Version::HTTP_11 {
+        return Err(too_old());
+    }
     let format = format(uri)?;
     let paths = paths(uri)?;
     for path in &paths {
@@ -46,11 +52,21 @@ pub async fn get(State(http): State<Http>, request: Request) -> Result<Response,
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // It is made anew each time: no part of it can be asked for.
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("none"));
-    if request.method() == Method::GET {
-        let archive = http.files.archive(&grant, paths, format).await?;
-        *response.body_mut() = Body::from_stream(archive);
-    }
+    *response.body_mut() = if request.method() == Method::GET {
+        Body::from_stream(http.files.archive(&grant, paths, format).await?)
+    } else {
+        http.files.look_for_archive(&grant, paths).await?;
+        // Of a size that nobody knows: axum tells none, and sends nothing of it.
+        Body::from_stream(futures_util::stream::empty::<Result<Bytes, Infallible>>())
+    };
     Ok(response)
+}
+
+/// There the end of the connection is the end of the answer, and half an archive looks like a whole one.
+fn too_old() -> Refused {
+    let text = "HTTP/1.0 can't tell an archive that broke off from a whole one; ask by HTTP/1.1 (nginx: proxy_http_version 1.1)";
+    Refused::from(Refusal::field("version", text))
+        .with_status(StatusCode::HTTP_VERSION_NOT_SUPPORTED)
 }
 
 fn paths(uri: &Uri) -> Result<Vec<RelativePath>, Refusal> {

@@ -3,16 +3,17 @@
 use http::{HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 
-use super::tus::EXPOSED;
+use super::{answer::REASON, tus::EXPOSED};
 
 /// What a script may see besides what it always may.
-const OF_DOWNLOADS: [HeaderName; 7] = [
+const OF_ALL: [HeaderName; 8] = [
     header::ACCEPT_RANGES,
     header::CONTENT_DISPOSITION,
     header::CONTENT_LENGTH,
     header::CONTENT_RANGE,
     header::ETAG,
     header::RETRY_AFTER,
+    REASON,
     header::WWW_AUTHENTICATE,
 ];
 
@@ -28,7 +29,7 @@ pub fn layer(origins: &[String]) -> Option<CorsLayer> {
         AllowOrigin::list(origins.filter_map(|origin| HeaderValue::from_str(origin).ok()))
     };
     let exposed = EXPOSED.map(HeaderName::from_static);
-    let exposed: Vec<_> = OF_DOWNLOADS.into_iter().chain(exposed).collect();
+    let exposed: Vec<_> = OF_ALL.into_iter().chain(exposed).collect();
     Some(
         CorsLayer::new()
             .allow_origin(allowed)

@@ -34,7 +34,11 @@ pub fn wanted(value: Option<&[u8]>, size: u64) -> Wanted {
         (Some(None), Some(Some(count))) => size.saturating_sub(count)..size,
         _ => return Wanted::Whole,
     };
-    if part.start < part.end {
+    // The last bytes of an empty file are all of it (§14.1.2), though no part of it.
+    let all_of_nothing = size == 0 && first.is_empty() && number(last) != Some(Some(0));
+    if all_of_nothing {
+        Wanted::Whole
+    } else if part.start < part.end {
         Wanted::Part(part)
     } else {
         Wanted::Unsatisfiable
@@ -90,7 +94,13 @@ mod tests {
             assert_eq!(wanted(Some(value.as_bytes()), 10), expected, "{value}");
         }
         assert_eq!(wanted(None, 10), Whole);
-        assert_eq!(wanted(Some(b"bytes=0-"), 0), Unsatisfiable);
+        for (value, expected) in [
+            ("bytes=0-", Unsatisfiable),
+            ("bytes=-0", Unsatisfiable),
+            ("bytes=-5", Whole),
+        ] {
+            assert_eq!(wanted(Some(value.as_bytes()), 0), expected, "{value}");
+        }
         assert_eq!(wanted(Some(b"bytes=\xff-"), 10), Whole);
     }
 

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    body::Body,
     extract::Request,
     middleware::{Next, from_fn, from_fn_with_state},
     response::Response,
     routing::{any, get},
 };
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use tonic::Status;
 use vfolder_common::{
     error::{Reason, Refusal},
@@ -68,17 +67,13 @@ pub fn routes(http: Http, grpc: Router, cors_origins: &[String]) -> Router {
     grpc.merge(plain).fallback(unknown).layer(from_fn(guard))
 }
 
-/// What every answer has, and what none to HEAD has: a body.
+/// What every answer has.
 async fn guard(request: Request, next: Next) -> Response {
-    let bodiless = request.method() == Method::HEAD;
     let mut response = next.run(request).await;
     for (name, value) in GUARDED {
         response
             .headers_mut()
             .insert(name, HeaderValue::from_static(value));
-    }
-    if bodiless {
-        *response.body_mut() = Body::empty();
     }
     response
 }

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::{
-    Done, Failure, FailureKind, RaiseError,
+    Done, Failure, FailureKind, RaiseError, Work,
     lane::Ledger,
     spec::{Record, TaskSpec},
     work::clear_hidden,
@@ -62,13 +62,17 @@ impl Leftovers<'_> {
         };
         if published {
             self.volume.settle_tree(vfolder)?;
+            if spec.as_ref().is_ok_and(|spec| spec.work.leaves_a_tree()) {
+                // Its task may have died before it could say so.
+                self.ledger.accounts.appeared(self.volume, vfolder, None)?;
+            }
             self.tidy();
             let totals = record.and_then(|record| record.totals);
             return Ok(Some(totals.map(Done::from).unwrap_or_default()));
         }
         at("cancel.begin").map_err(on("fault point", "cancel"))?;
         if let Ok(spec) = &spec {
-            clear_hidden(self.volume, self.operation, &spec.work);
+            self.clear_hidden(&spec.work)?;
         }
         self.volume.clear_staging(self.operation, self.control)?;
         at("cancel.cleared").map_err(on("fault point", "cancel"))?;
@@ -112,7 +116,7 @@ impl Leftovers<'_> {
             // there since. The vfolder's epoch has risen with its end.
             if spec.work.is_in_place() || (!succeeded && (failed || !published)) {
                 if !succeeded {
-                    clear_hidden(self.volume, self.operation, &spec.work);
+                    self.clear_hidden(&spec.work)?;
                 }
                 self.volume.clear_staging(self.operation, self.control)?;
                 self.retire(vfolder, spec.epoch)?;
@@ -122,6 +126,12 @@ impl Leftovers<'_> {
         self.volume.clear_staging(self.operation, self.control)?;
         at("forget.cleared").map_err(on("fault point", "forget"))?;
         Ok(self.drop_journal()?)
+    }
+
+    /// Removes what is not whole from a tree that was worked in.
+    fn clear_hidden(&self, work: &Work) -> Result<(), VolumeError> {
+        let accounts = &self.ledger.accounts;
+        clear_hidden(self.volume, accounts, self.operation, work)
     }
 
     /// A published task's staging holds nothing that anybody misses; failing to remove it is no failure.

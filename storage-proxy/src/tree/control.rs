@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::Fault;
+use super::{Fault, usage::add};
 
 /// How far the work is. Entries are directory entries, the root included; bytes are file data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Control {
 
     /// So many bytes more are done.
     pub fn bytes_done(&self, bytes: u64) {
-        self.bytes_done.fetch_add(bytes, Relaxed);
+        add(&self.bytes_done, bytes);
     }
 
     /// All of it is done at once.

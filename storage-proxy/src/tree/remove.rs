@@ -3,10 +3,7 @@
 use std::{
     ffi::CStr,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     thread,
 };
 
@@ -19,7 +16,7 @@ use rustix::{
 };
 
 use super::{
-    Control, Fault, FileKind, Meta, TreeError, Workers,
+    Control, Fault, FileKind, Meta, Naming, TreeError, Workers,
     error::{looking, system},
     open::{open_directory, open_entry, reopen_regular},
     walk::{Dir, Entered, Found, Leave, Visitor, walk},
@@ -53,10 +50,11 @@ pub fn remove_tree(
     workers: Workers,
     control: &Control,
 ) -> Result<(), TreeError> {
-    remove_tree_by(Force::Overcome, parent, name, workers, control)
+    let naming = Naming::default();
+    remove_tree_by(Force::Overcome, parent, name, &naming, workers, control)
 }
 
-/// As [`remove_tree`], by that much force.
+/// As [`remove_tree`], by that much force, in a tree of that naming.
 ///
 /// # Errors
 /// As [`remove_tree`].
@@ -64,16 +62,16 @@ pub fn remove_tree_by(
     force: Force,
     parent: BorrowedFd<'_>,
     name: &CStr,
+    naming: &Naming,
     workers: Workers,
     control: &Control,
 ) -> Result<(), TreeError> {
     let at_root = |fault| TreeError::new(fault, Vec::new());
-    let linked = Mutex::default();
     let removal = Removal {
         parent,
         name,
         force,
-        linked: &linked,
+        naming,
         control,
     };
     let root = match force.open_to_empty(parent, name) {
@@ -93,12 +91,9 @@ struct Removal<'a> {
     /// The tree's name in it.
     name: &'a CStr,
     force: Force,
-    linked: &'a Linked,
+    naming: &'a Naming,
     control: &'a Control,
 }
-
-/// Held while a name of several is unlinked: of two threads that do so at once, one must find that it is the last.
-pub(super) type Linked = Mutex<()>;
 
 /// How many times a directory has been read from its start again.
 type Rounds = AtomicUsize;
@@ -142,7 +137,7 @@ impl Visitor for Removal<'_> {
         hint: FileKind,
     ) -> Result<Found, Fault> {
         at("remove.entry").map_err(system("unlink"))?;
-        if remove_file(self.force, handle, name, hint, self.linked, self.control)? {
+        if remove_file(self.force, handle, name, hint, self.naming, self.control)? {
             Ok(Found::Done)
         } else {
             Ok(Found::Directory)
@@ -192,15 +187,18 @@ pub(super) fn remove_file(
     directory: BorrowedFd<'_>,
     name: &CStr,
     hint: FileKind,
-    linked: &Linked,
+    naming: &Naming,
     control: &Control,
 ) -> Result<bool, Fault> {
     let (mut bytes, mut huge, mut alone) = (0, None, None);
+    // Nobody else is in a tree that goes with everything.
+    let mut beside_others = (force == Force::Respect).then(|| naming.beside_others());
     if matches!(hint, FileKind::Regular | FileKind::Unknown) {
         let look = || statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map(Meta::from);
         let mut found = look();
         if found.is_ok_and(|meta| meta.kind == FileKind::Regular && meta.links > 1) {
-            alone = Some(linked.lock().unwrap_or_else(PoisonError::into_inner));
+            drop(beside_others.take());
+            alone = Some(naming.alone());
             found = look();
         }
         match found {
@@ -220,7 +218,7 @@ pub(super) fn remove_file(
         truncate_by_steps(file, meta, control)?;
     }
     let unlinked = force.unlink(directory, name, AtFlags::empty());
-    drop(alone);
+    drop((alone, beside_others));
     match unlinked {
         Ok(()) => {
             if force == Force::Respect

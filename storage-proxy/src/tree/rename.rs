@@ -51,6 +51,7 @@ impl TreeRoot {
         let (new_above, new_name) = to.split_last().ok_or_else(|| at_to(Fault::Exists))?;
         let old = self.directory(&above).map_err(at_from)?;
         let new = self.directory(&new_above).map_err(at_to)?;
+        let alone = self.naming().alone();
         let stat = statat(&old, &name, AtFlags::SYMLINK_NOFOLLOW);
         let moved = Meta::from(stat.map_err(named("fstatat")).map_err(at_from)?);
         let there = statat(&new, &new_name, AtFlags::SYMLINK_NOFOLLOW).map(Meta::from);
@@ -88,6 +89,7 @@ impl TreeRoot {
                 bytes: gone.map_or(0, |meta| meta.size),
             });
         }
+        drop(alone);
         for (directory, at) in [(&new, to), (&old, from)] {
             let synced = fsync(directory).map_err(system("fsync"));
             synced.map_err(|fault| TreeError::new(fault, at.as_bytes()))?;

@@ -1,20 +1,41 @@
 //! A tree's root, from where everything in the tree is reached.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
+};
 
 use rustix::fs::OFlags;
 
-use super::{Fault, RelativePath, error::named, open::open_path};
+use super::{Fault, Naming, RelativePath, error::named, open::open_path};
 
 /// A handle on the root directory of a tree.
 #[derive(Debug)]
-pub struct TreeRoot(OwnedFd);
+pub struct TreeRoot {
+    directory: OwnedFd,
+    naming: Arc<Naming>,
+}
 
 impl TreeRoot {
     /// Takes a directory, open for reading or with `O_PATH`.
     #[must_use]
     pub fn new(directory: OwnedFd) -> Self {
-        Self(directory)
+        Self {
+            directory,
+            naming: Arc::default(),
+        }
+    }
+
+    /// With what all have who change this tree.
+    #[must_use]
+    pub fn with_naming(self, naming: Arc<Naming>) -> Self {
+        Self { naming, ..self }
+    }
+
+    /// For who takes names away in it.
+    #[must_use]
+    pub fn naming(&self) -> &Arc<Naming> {
+        &self.naming
     }
 
     /// The directory at `path`, open for reading.
@@ -22,12 +43,12 @@ impl TreeRoot {
     /// # Errors
     /// [`Fault::NotFound`], [`Fault::NotADirectory`], [`Fault::Symlink`], [`Fault::MountPoint`] and what open(2) says.
     pub fn directory(&self, path: &RelativePath) -> Result<OwnedFd, Fault> {
-        open_path(&self.0, path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(named("open"))
+        open_path(&self.directory, path, OFlags::RDONLY | OFlags::DIRECTORY).map_err(named("open"))
     }
 }
 
 impl AsFd for TreeRoot {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.directory.as_fd()
     }
 }

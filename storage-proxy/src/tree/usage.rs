@@ -54,6 +54,13 @@ pub fn usage(
     Ok(count.usage())
 }
 
+/// Sparse files cost nothing, and a few of them have more bytes than the sum can hold: it stays at the most there can be.
+pub(super) fn add(sum: &AtomicU64, more: u64) {
+    let added = |sum: u64| Some(sum.saturating_add(more));
+    // Never refused.
+    let _ = sum.fetch_update(Relaxed, Relaxed, added);
+}
+
 #[derive(Default)]
 struct Count {
     entries: AtomicU64,
@@ -75,13 +82,13 @@ impl Count {
     }
 
     fn add(&self, meta: &Meta) {
-        self.entries.fetch_add(1, Relaxed);
+        add(&self.entries, 1);
         if meta.kind != FileKind::Directory && meta.links > 1 && !self.is_first(meta.id) {
             return;
         }
-        self.disk_bytes.fetch_add(meta.disk_bytes, Relaxed);
+        add(&self.disk_bytes, meta.disk_bytes);
         if meta.kind == FileKind::Regular {
-            self.bytes.fetch_add(meta.size, Relaxed);
+            add(&self.bytes, meta.size);
         }
     }
 

@@ -5,7 +5,10 @@ use std::{
     os::fd::{AsFd as _, OwnedFd},
 };
 
-use rustix::{fs::syncfs, io::Errno};
+use rustix::{
+    fs::{fsync, renameat, syncfs},
+    io::Errno,
+};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use vfolder_common::token::Quota;
@@ -17,6 +20,9 @@ use super::{
     layout::QUOTAS,
 };
 use crate::tree::{Fault, dirents::Dirents, open::open_directory};
+
+/// Of a note whose figures do not hold any more.
+const DOUBTED: &str = ".unknown";
 
 /// A vfolder's account on its volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,15 +51,21 @@ impl OpenVolume {
         let Some(directory) = self.account_notes()? else {
             return Ok(None);
         };
-        let read = read_file(directory, &vfolder.to_string()).map_err(on(QUOTAS, "read"))?;
-        Ok(read.and_then(|content| {
-            let parsed = serde_json::from_slice(&content);
+        let read = |name: &str| read_file(&directory, name).map_err(on(QUOTAS, "read"));
+        let parse = |content: Vec<u8>| {
+            let parsed = serde_json::from_slice::<AccountNote>(&content);
             parsed
                 .inspect_err(|error| {
                     tracing::warn!(%vfolder, %error, "the note of what is in a tree is broken; it is counted");
                 })
                 .ok()
-        }))
+        };
+        // Where there are both, this one is newer.
+        if let Some(content) = read(&vfolder.to_string())? {
+            return Ok(parse(content));
+        }
+        let doubted = read(&doubted_name(vfolder))?.and_then(parse);
+        Ok(doubted.map(|note| AccountNote { used: None, ..note }))
     }
 
     /// The vfolders that there are notes about.
@@ -68,15 +80,20 @@ impl OpenVolume {
         let mut dirents = Dirents::default();
         loop {
             let batch = dirents.batch(directory.as_fd(), |name, _| {
-                noted.extend(name.to_str().ok().and_then(|n| Uuid::parse_str(n).ok()));
+                let name = name.to_str().ok();
+                let name = name.map(|name| name.strip_suffix(DOUBTED).unwrap_or(name));
+                noted.extend(name.and_then(|name| Uuid::parse_str(name).ok()));
                 Ok(())
             });
             match batch {
                 Ok(Some(_)) => {}
                 Err((Fault::System(call, errno), _)) => return Err(on(QUOTAS, call)(errno)),
-                Ok(None) | Err(_) => return Ok(noted),
+                Ok(None) | Err(_) => break,
             }
         }
+        noted.sort_unstable();
+        noted.dedup();
+        Ok(noted)
     }
 
     /// Writes the note about `vfolder`. Durable when it returns.
@@ -87,7 +104,31 @@ impl OpenVolume {
         let directory =
             make_directory(&self.journal, &directory_name(), 0o700).map_err(on(QUOTAS, "mkdir"))?;
         let content = serde_json::to_vec(note).unwrap_or_default();
-        replace_file(directory, &vfolder.to_string(), &content).map_err(on(QUOTAS, "write"))
+        replace_file(&directory, &vfolder.to_string(), &content).map_err(on(QUOTAS, "write"))?;
+        // One that stays says less, and is passed over.
+        let _ = remove_file(&directory, &doubted_name(vfolder));
+        Ok(())
+    }
+
+    /// Says that the figures of the note about `vfolder` do not hold any more, durably, and without needing space. Nothing
+    /// if there is none.
+    ///
+    /// # Errors
+    /// Those of the calls.
+    pub fn doubt_account(&self, vfolder: Uuid) -> Result<(), VolumeError> {
+        let Some(directory) = self.account_notes()? else {
+            return Ok(());
+        };
+        match renameat(
+            &directory,
+            vfolder.to_string(),
+            &directory,
+            doubted_name(vfolder),
+        ) {
+            Ok(()) => fsync(&directory).map_err(on(QUOTAS, "fsync")),
+            Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(on(QUOTAS, "renameat")(errno)),
+        }
     }
 
     /// Removes the note about `vfolder`.
@@ -97,8 +138,9 @@ impl OpenVolume {
     pub fn forget_account(&self, vfolder: Uuid) -> Result<(), VolumeError> {
         match self.account_notes()? {
             None => Ok(()),
-            Some(directory) => remove_file(directory, &vfolder.to_string())
-                .map(drop)
+            Some(directory) => [vfolder.to_string(), doubted_name(vfolder)]
+                .iter()
+                .try_for_each(|name| remove_file(&directory, name).map(drop))
                 .map_err(on(QUOTAS, "unlink")),
         }
     }
@@ -117,6 +159,10 @@ impl OpenVolume {
             opened => opened.map(Some).map_err(on(QUOTAS, "open")),
         }
     }
+}
+
+fn doubted_name(vfolder: Uuid) -> String {
+    format!("{vfolder}{DOUBTED}")
 }
 
 fn directory_name() -> CString {

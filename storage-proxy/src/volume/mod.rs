@@ -53,5 +53,6 @@ pub use opened::{NewTrees, OpenVolume};
 pub use publish::Staging;
 pub use trash::operation_of;
 pub use upload::{
-    Arrivals, Committed, LandedFile, Landing, RangeSet, TooManyRanges, UploadFolder, UploadRecord,
+    Arrivals, Committed, KnownDigests, LandedFile, Landing, RangeSet, TooManyRanges, UploadFolder,
+    UploadRecord,
 };

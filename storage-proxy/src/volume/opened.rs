@@ -1,10 +1,14 @@
 //! A volume that is open: its handles and its lock.
 
 use std::{
+    collections::HashMap,
     ffi::CString,
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use rustix::{
@@ -27,7 +31,7 @@ use crate::{
     backend::{Backend, probe},
     faults::at,
     tree::{
-        Meta, RelativePath, TreeRoot,
+        Meta, Naming, RelativePath, TreeRoot,
         meta::FileId,
         open::{open_directory, open_path},
     },
@@ -74,6 +78,8 @@ pub struct OpenVolume {
     opened_read_only: bool,
     lock: Option<OwnedFd>,
     opening: u64,
+    /// Of the trees that somebody has open.
+    naming: Mutex<HashMap<Uuid, Weak<Naming>>>,
 }
 
 impl OpenVolume {
@@ -182,6 +188,7 @@ impl OpenVolume {
             opened_read_only: read_only,
             lock,
             opening: OPENINGS.fetch_add(1, Ordering::Relaxed),
+            naming: Mutex::default(),
         })
     }
 
@@ -231,11 +238,29 @@ impl OpenVolume {
         let path = RelativePath::parse(format!("{yy}/{zz}/{vfolder}").as_bytes())
             .map_err(|_| VolumeError::NotATree(whole.clone()))?;
         match open_path(&self.tree, &path, OFlags::RDONLY | OFlags::DIRECTORY) {
-            Ok(directory) => Ok(Some(TreeRoot::new(directory))),
+            Ok(directory) => {
+                let tree = TreeRoot::new(directory);
+                Ok(Some(tree.with_naming(self.naming(vfolder))))
+            }
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Err(VolumeError::NotATree(whole)),
             Err(errno) => Err(on(&whole, "open")(errno)),
         }
+    }
+
+    /// The same for all who have its tree open.
+    fn naming(&self, vfolder: Uuid) -> Arc<Naming> {
+        let mut all = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(names) = all.get(&vfolder).and_then(Weak::upgrade) {
+            return names;
+        }
+        // Each time there are twice as many: those that nobody has any more.
+        if all.len().is_power_of_two() {
+            all.retain(|_, names| names.strong_count() > 0);
+        }
+        let names = Arc::default();
+        all.insert(vfolder, Arc::downgrade(&names));
+        names
     }
 
     /// The directory that contains a vfolder's tree, if it is there.

@@ -33,6 +33,7 @@ mod late;
 mod list;
 mod mkdir;
 mod mounted;
+mod naming;
 mod offline;
 mod oracle;
 mod owner;

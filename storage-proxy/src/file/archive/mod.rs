@@ -87,6 +87,22 @@ impl Drop for Stop {
 }
 
 impl Files {
+    /// Whether an archive of that could be begun.
+    ///
+    /// # Errors
+    /// GRANT_TOO_SMALL, GRANT_STALE, FILE_NOT_FOUND and others of a path.
+    pub async fn look_for_archive(
+        &self,
+        grant: &Grant,
+        paths: Vec<RelativePath>,
+    ) -> Result<(), Refusal> {
+        let paths = chosen(grant, paths)?;
+        self.in_tree(grant.clone(), Stay::Reading, Arc::default(), move |visit| {
+            Chosen::look(visit.tree, paths).map(drop)
+        })
+        .await
+    }
+
     /// An archive of what is at `paths`, and below; of no path at all: of all that the grant is for. Names in it are paths
     /// from the vfolder's root. What is named twice, or is below something else that is named, is in it once.
     ///

@@ -11,7 +11,7 @@ use rustix::io::{Errno, pwrite};
 use vfolder_common::error::Refusal;
 
 use super::{
-    live::{Live, State, Store, now, total},
+    live::{Live, State, Store, Writer, now, total},
     refused::{self, busy, failed},
 };
 use crate::{account::Amount, faults::pass, volume::Arrivals};
@@ -32,7 +32,7 @@ impl Live {
             return self.write(store, number, at + total(fits), beyond);
         }
         let range = at..at.saturating_add(total(data));
-        let losses = self.admit(number, &range)?;
+        let (losses, _at_work) = self.admit(number, &range)?;
         let (written, error) = write_at(&store.data, data, at);
         pass("upload.written");
         // What is there is there, also when the rest has no room.
@@ -49,7 +49,7 @@ impl Live {
         data: &[Bytes],
     ) -> Result<(), Refusal> {
         let range = at..at.saturating_add(total(data));
-        self.admit(number, &range)?;
+        let (_, _at_work) = self.admit(number, &range)?;
         if self.lock().arrived.overlaps(&range) {
             return Err(Refusal::field(
                 "offset",
@@ -60,16 +60,22 @@ impl Live {
         error.map_or(Ok(()), |errno| Err(failed(self, "write", errno)))
     }
 
-    /// What was written there, since `losses` was read, has arrived. Blocks.
-    pub fn count(&self, store: &Store, range: Range<u64>, losses: u64) -> Result<(), Refusal> {
-        self.lock().check_open(self.id)?;
+    /// What the writer of that number has written there, since `losses` was read, has arrived. Blocks.
+    pub fn count(
+        &self,
+        store: &Store,
+        number: u64,
+        range: Range<u64>,
+        losses: u64,
+    ) -> Result<(), Refusal> {
+        let _at_work = self.begin_work(number)?;
         self.note(store, range, losses)
     }
 
-    /// Lets a writer write there. Answers how many syncs have failed until now.
-    fn admit(&self, number: u64, range: &Range<u64>) -> Result<u64, Refusal> {
+    /// Lets a writer write there, for as long as the answer is kept. With it comes how many syncs have failed until now.
+    fn admit(&self, number: u64, range: &Range<u64>) -> Result<(u64, AtWork<'_>), Refusal> {
+        let at_work = self.begin_work(number)?;
         let mut state = self.lock();
-        state.check_open(self.id)?;
         if i64::try_from(range.end).is_err() {
             return Err(Refusal::field(
                 "offset",
@@ -94,10 +100,24 @@ impl Live {
             return Err(refused::too_many(self.id, text));
         }
         state.reserve_up_to(range.end)?;
-        if let Some(writer) = state.writers.iter_mut().find(|w| w.number == number) {
+        if let Some(writer) = state.writer(number) {
             writer.end = range.end;
         }
-        Ok(state.losses)
+        let losses = state.losses;
+        drop(state);
+        Ok((losses, at_work))
+    }
+
+    /// Until it is dropped, nobody ends the upload, and nobody takes the writer's place.
+    fn begin_work(&self, number: u64) -> Result<AtWork<'_>, Refusal> {
+        let mut state = self.lock();
+        state.check_open(self.id)?;
+        match state.writer(number) {
+            Some(writer) => writer.at_work = true,
+            None => return Err(busy(self.id, "somebody else goes on with the upload")),
+        }
+        drop(state);
+        Ok(AtWork { live: self, number })
     }
 
     /// Notes that `range` has arrived, unless a sync has failed since `losses` was read: that may have lost it.
@@ -138,7 +158,25 @@ impl Live {
     }
 }
 
+/// A writer that is writing.
+struct AtWork<'a> {
+    live: &'a Live,
+    number: u64,
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        if let Some(writer) = self.live.lock().writer(self.number) {
+            writer.at_work = false;
+        }
+    }
+}
+
 impl State {
+    fn writer(&mut self, number: u64) -> Option<&mut Writer> {
+        self.writers.iter_mut().find(|w| w.number == number)
+    }
+
     /// How many of these pieces end within the upload's size.
     fn pieces_within(&self, mut at: u64, data: &[Bytes]) -> usize {
         let Some(size) = self.size() else {

@@ -3,14 +3,14 @@
 //! Reading it for its digest and syncing it take as long as they take. No tree is changed by that, so whoever takes the
 //! tree away does not wait for it; only the last step, which is short, is waited for.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
 use vfolder_common::{error::Refusal, token::Grant};
 
 use super::{
     FileCheck,
-    digest::Digest,
+    digest::{Digest, pairs},
     land::{Landed, named_entry},
     live::{Live, Phase, State, Store},
     refused::{self, busy},
@@ -22,7 +22,7 @@ use crate::{
     refuse,
     task::{Guard, Stay},
     tree::{Control, Entry, TreeRoot},
-    volume::OpenVolume,
+    volume::{KnownDigests, LandedFile, OpenVolume, UploadRecord},
 };
 
 /// A commit under way. Threads that are at it hold it too, so that the tree is not left before they are done.
@@ -35,6 +35,8 @@ pub struct Commit {
     pub size: u64,
     /// Stopped when somebody else gets the tree.
     pub control: Arc<Control>,
+    /// Of what arrived, once they are computed.
+    pub digests: OnceLock<KnownDigests>,
 }
 
 /// The right to end an upload. Dropped, it goes on: also by threads that nobody waits for any more.
@@ -82,12 +84,12 @@ impl Files {
         digest: Option<Digest>,
     ) -> Result<Entry, Refusal> {
         let control = Arc::new(Control::default());
-        let size = check.size;
+        let wanted = check.clone();
         let coming = self.stay_in_tree(
             grant.clone(),
             Stay::Writing,
             Arc::clone(&control),
-            move |visit| begin(find(visit)?, visit, size),
+            move |visit| begin(find(visit)?, visit, &wanted),
         );
         match coming.await? {
             (Begun::Before(entry), _guard) => Ok(entry),
@@ -98,6 +100,7 @@ impl Files {
                     guard,
                     size,
                     control,
+                    digests: OnceLock::new(),
                 });
                 self.go_on(&commit, &check, digest).await
             }
@@ -121,6 +124,7 @@ impl Files {
         };
         if let Some(digest) = digest {
             digest.compare(live, check)?;
+            commit.digests.get_or_init(|| digest.known());
         }
         // Without the guard: nobody has to wait for the disk who takes the tree away.
         let (ending, bytes, size) = (Arc::clone(&commit.ending), Arc::clone(store), commit.size);
@@ -198,30 +202,64 @@ impl Commit {
     }
 }
 
-fn begin(live: Arc<Live>, visit: &Visit<'_>, wanted: Option<u64>) -> Result<Begun, Refusal> {
+fn begin(live: Arc<Live>, visit: &Visit<'_>, check: &FileCheck) -> Result<Begun, Refusal> {
     let landed = match &live.lock().phase {
         Phase::Landed(file) => Some(*file),
         _ => None,
     };
     if let Some(file) = landed {
+        check_landed(live.id, &live.lock().record, file, check)?;
         return settle(visit, &live, file).map(Begun::Before);
     }
     let size = {
         let mut state = live.lock();
         if let Phase::Committed(committed) = &state.phase {
+            check_landed(live.id, &state.record, committed.file, check)?;
             return Ok(Begun::Before(named_entry(&state.record, committed.file)));
         }
         state.check_open(live.id)?;
-        if !state.writers.is_empty() {
+        // Who only waits for more may wait for a client that is gone; but where nobody has said how large it is to be, more may
+        // come.
+        let sized = state.size().or(check.size).is_some();
+        if state.writers.iter().any(|w| w.at_work || !sized) {
             return Err(busy(live.id, "somebody is still writing the upload"));
         }
-        let size = state.complete(live.id, wanted)?;
+        let size = state.complete(live.id, check.size)?;
         state.phase = Phase::Ending;
         size
     };
     let ending = Ending(live);
     let store = ending.0.store(visit.volume)?;
     Ok(Begun::Now(ending, store, size))
+}
+
+/// Whether a file that is in the tree already was what `check` says. It is not read again for that: others may have
+/// changed it since.
+fn check_landed(
+    id: Uuid,
+    record: &UploadRecord,
+    file: LandedFile,
+    check: &FileCheck,
+) -> Result<(), Refusal> {
+    if let Some(size) = check.size.filter(|size| *size != file.size) {
+        let text = format!(
+            "the upload {id} is in the tree with {} bytes, not {size}",
+            file.size
+        );
+        return Err(refused::mismatch(id, text));
+    }
+    let known = record.landing.as_ref().map(|landing| landing.digests);
+    for (name, wanted, known) in pairs(check, &known.unwrap_or_default()) {
+        match (wanted, known) {
+            (Some(wanted), Some(known)) if wanted != known => {
+                let text = format!("the upload {id} is in the tree, and its {name} is another");
+                return Err(refused::mismatch(id, text));
+            }
+            (Some(_), None) => return Err(refused::committed_unchecked(id, name)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 impl State {

@@ -189,7 +189,10 @@ impl Commit {
             pass("upload.hidden");
             named
                 .map_err(|errno| Fault::System("linkat", errno))
-                .and_then(|()| rename_in(&spot.parent, &hidden, spot, replace))
+                .and_then(|()| {
+                    let _alone = ground.tree.naming().alone();
+                    rename_in(&spot.parent, &hidden, spot, replace)
+                })
         };
         let replaced = replaced.map_err(|fault| self.refused(fault))?;
         self.landed(ground, spot, (&copy.file, copy.meta), replaced)

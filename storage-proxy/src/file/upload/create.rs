@@ -55,6 +55,7 @@ impl Files {
         let (files, vfolder) = (self.clone(), grant.vfolder);
         self.in_tree(grant.clone(), Stay::Writing, Arc::default(), move |visit| {
             check_place(visit, &new)?;
+            files.uploads().know(visit.volume, visit.accounts)?;
             let bytes = new.size.unwrap_or(0);
             let reservation = visit
                 .accounts
@@ -182,6 +183,7 @@ impl State {
 
 fn record(new: NewUpload, passing: bool) -> UploadRecord {
     UploadRecord {
+        completes: new.completes,
         path: new.path.as_bytes().to_vec(),
         replace: new.replace,
         parents: new.parents,

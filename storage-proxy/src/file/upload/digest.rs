@@ -11,7 +11,7 @@ use super::{
     live::{Live, Store},
     refused::{self, failed},
 };
-use crate::{file::Files, refuse};
+use crate::{file::Files, refuse, volume::KnownDigests};
 
 /// Read and digested between two looks whether anybody still waits for it.
 const STEP: u64 = 4 << 20;
@@ -46,17 +46,20 @@ impl Digest {
         self.blake3.finalize().into()
     }
 
+    /// All that is known of what came.
+    pub fn known(&self) -> KnownDigests {
+        KnownDigests {
+            sha256: self.sha256.clone().map(|sha256| sha256.finalize().into()),
+            blake3: Some(self.blake3()),
+        }
+    }
+
     /// Whether all that came is what `check` says.
     ///
     /// # Errors
     /// DIGEST_MISMATCH.
     pub fn compare(&self, live: &Live, check: &FileCheck) -> Result<(), Refusal> {
-        let sha256: Option<[u8; 32]> = self.sha256.clone().map(|sha256| sha256.finalize().into());
-        let found = [
-            ("SHA-256", check.sha256, sha256),
-            ("BLAKE3", check.blake3, Some(self.blake3())),
-        ];
-        for (name, wanted, found) in found {
+        for (name, wanted, found) in pairs(check, &self.known()) {
             if let (Some(wanted), Some(found)) = (wanted, found)
                 && wanted != found
             {
@@ -95,6 +98,17 @@ impl Files {
         }
         Ok(digest)
     }
+}
+
+/// What each digest has to be, and is.
+pub fn pairs(
+    check: &FileCheck,
+    known: &KnownDigests,
+) -> [(&'static str, Option<[u8; 32]>, Option<[u8; 32]>); 2] {
+    [
+        ("SHA-256", check.sha256, known.sha256),
+        ("BLAKE3", check.blake3, known.blake3),
+    ]
 }
 
 fn digest_range(store: &Store, mut at: u64, end: u64, digest: &mut Digest) -> Result<(), Errno> {

@@ -72,7 +72,11 @@ impl Commit {
         self.ending.0.sync_attributes(&self.store)?;
         self.note_landing(&meta, false)?;
         self.check_cut()?;
-        match rename_in(folder, UploadFolder::data_name(), &spot, record.replace) {
+        let renamed = {
+            let _alone = ground.tree.naming().alone();
+            rename_in(folder, UploadFolder::data_name(), &spot, record.replace)
+        };
+        match renamed {
             Ok(replaced) => {
                 let landed = self.landed(ground, &spot, (data, meta), replaced);
                 landed.map(Landed::Done)
@@ -130,6 +134,7 @@ impl Commit {
         let landing = Landing {
             file: LandedFile::from(meta),
             copied,
+            digests: self.digests.get().copied().unwrap_or_default(),
         };
         let noted = live.change_record(&self.store.folder, |record| record.landing = Some(landing));
         noted

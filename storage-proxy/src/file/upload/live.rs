@@ -95,6 +95,8 @@ pub struct Writer {
     pub number: u64,
     pub begin: u64,
     pub end: u64,
+    /// Being written, at this moment; else more of it is waited for.
+    pub at_work: bool,
 }
 
 /// The files of an upload, open.

@@ -28,7 +28,7 @@ mod sweep;
 mod whole;
 mod write;
 
-pub use request::{FileCheck, NewUpload, UploadState};
+pub use request::{FileCheck, NewUpload, Start, UploadState};
 pub use shelf::SYNCS;
 pub(super) use shelf::Uploads;
 pub use whole::{Whole, WholeWriter};

@@ -35,6 +35,14 @@ pub fn committed(id: Uuid) -> Refusal {
     about(id, Refusal::new(Reason::UploadCommitted, text))
 }
 
+/// It is in the tree already, and nobody has checked that digest before.
+pub fn committed_unchecked(id: Uuid, digest: &str) -> Refusal {
+    let text = format!(
+        "the upload {id} is committed: its file is in the tree, and its {digest} was not computed; read the file"
+    );
+    about(id, Refusal::new(Reason::UploadCommitted, text))
+}
+
 /// It is in the tree, but that is not known to be durable.
 pub fn landed(id: Uuid) -> Refusal {
     busy(

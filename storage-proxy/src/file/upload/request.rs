@@ -22,6 +22,20 @@ pub struct NewUpload {
     pub size: Option<u64>,
     /// Kept for whoever asks, and looked at by nobody.
     pub note: String,
+    /// To be committed, unchecked, by whoever sees that all of it has arrived.
+    pub completes: bool,
+}
+
+/// From where on an upload is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Where everything before has arrived.
+    Next,
+    /// There.
+    At(u64),
+    /// There, and only if everything before has arrived, and nothing of what comes then. Whoever waits for more there loses
+    /// his turn: it is most likely the same client, on a connection that nobody has told us is dead.
+    Again(u64),
 }
 
 /// What a file has to be.
@@ -58,6 +72,8 @@ pub struct UploadState {
     pub expires: u64,
     /// As [`NewUpload::note`] said.
     pub note: String,
+    /// As [`NewUpload::completes`] said.
+    pub completes: bool,
 }
 
 impl UploadState {
@@ -88,6 +104,7 @@ impl UploadState {
             created: record.created,
             expires,
             note: record.note.clone(),
+            completes: record.completes,
         }
     }
 }

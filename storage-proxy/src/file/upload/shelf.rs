@@ -121,21 +121,34 @@ impl Uploads {
         if read.opening != Some(volume.opening()) {
             // In between, the volume may have been somebody else's.
             let before = std::mem::take(&mut read.of);
-            for live in before.into_values().flat_map(|of| of.uploads.into_values()) {
-                let mut state = live.lock();
-                state.phase = Phase::Gone;
-                state.reservation = None;
-                state.place = None;
-            }
+            let before = before.into_values().flat_map(|of| of.uploads.into_values());
+            // Given back when those that are still there have set it aside again: in between, it is nobody else's.
+            let given_back: Vec<_> = before
+                .map(|live| {
+                    let mut state = live.lock();
+                    state.phase = Phase::Gone;
+                    state.place = None;
+                    state.reservation.take()
+                })
+                .collect();
             let again = shelf.was_read.load(Relaxed);
             read.opening = None;
             for live in recover::all(volume, accounts, again)? {
                 read.put(live);
             }
+            drop(given_back);
             shelf.was_read.store(true, Relaxed);
             read.opening = Some(volume.opening());
         }
         Ok(work(&mut read))
+    }
+
+    /// Sees to it that what the uploads of a volume have set aside is known.
+    ///
+    /// # Errors
+    /// Those of the volume.
+    pub fn know(&self, volume: &OpenVolume, accounts: &Accounts) -> Result<(), Refusal> {
+        self.with(volume, accounts, |_| ())
     }
 
     /// The upload `id` of `vfolder`.

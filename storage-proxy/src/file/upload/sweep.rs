@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use futures_util::future::join_all;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use vfolder_common::error::Refusal;
 
@@ -12,6 +13,8 @@ use crate::{account::Accounts, file::Files, volume::Volume};
 /// Between two looks, at most; at least a quarter of the time after which uploads expire.
 const LONGEST: Duration = Duration::from_secs(60);
 const SHORTEST: Duration = Duration::from_millis(100);
+/// How long the start waits until the volumes have told what uploads there are.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Files {
     /// Removes, until `stop`, what expires, what belongs to vfolders without a tree, and what requests have left that were
@@ -30,6 +33,17 @@ impl Files {
                 () = stop.cancelled() => return,
                 () = sleep(pause) => {}
             }
+        }
+    }
+
+    /// Reads what earlier lives have left, before anybody is let in: what those uploads have set aside is nobody else's. It
+    /// does not wait for a disk that hangs.
+    pub async fn read_uploads(&self) {
+        let volumes = self.tasks().volumes();
+        let names: Vec<String> = volumes.map(|volume| volume.name().to_owned()).collect();
+        let reading = names.iter().map(|name| self.sweep_volume(name));
+        if timeout(PATIENCE, join_all(reading)).await.is_err() {
+            tracing::warn!("some volumes take long to tell of their uploads; it is not waited for");
         }
     }
 

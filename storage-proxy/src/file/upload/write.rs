@@ -10,7 +10,7 @@ use uuid::Uuid;
 use vfolder_common::{error::Refusal, token::Grant};
 
 use super::{
-    UploadState,
+    Start, UploadState,
     digest::Digest,
     live::{Live, Store, Writer, total},
     refused::busy,
@@ -67,20 +67,19 @@ impl Drop for Turn {
 }
 
 impl Files {
-    /// Comes in to write to the upload `id`, from `offset` on; from where everything before has arrived, if none is said.
-    /// It counts as a transfer until it is dropped.
+    /// Comes in to write to the upload `id`, from `start` on. It counts as a transfer until it is dropped.
     ///
     /// # Errors
-    /// UPLOAD_NOT_FOUND, UPLOAD_COMMITTED; UPLOAD_BUSY: somebody else has begun to write there. FIELD_INVALID,
-    /// TOO_MANY_REQUESTS, GRANT_TOO_SMALL, GRANT_STALE, those of the volume.
+    /// UPLOAD_NOT_FOUND, UPLOAD_COMMITTED; UPLOAD_BUSY: somebody else has begun to write there. FIELD_INVALID: nobody
+    /// can begin there. TOO_MANY_REQUESTS, GRANT_TOO_SMALL, GRANT_STALE, those of the volume.
     pub async fn write_upload(
         &self,
         grant: &Grant,
         id: Uuid,
-        offset: Option<u64>,
+        start: Start,
     ) -> Result<UploadWriter, Refusal> {
         let transfer = self.begin_transfer(grant.vfolder)?;
-        self.write_upload_in(transfer, grant, id, offset).await
+        self.write_upload_in(transfer, grant, id, start).await
     }
 
     /// As [`Files::write_upload`], for whoever has a place among the transfers.
@@ -92,13 +91,13 @@ impl Files {
         transfer: Transfer,
         grant: &Grant,
         id: Uuid,
-        offset: Option<u64>,
+        start: Start,
     ) -> Result<UploadWriter, Refusal> {
         let (files, scope) = (self.clone(), grant.clone());
         let coming = self.stay_in_tree(grant.clone(), Stay::Writing, Arc::default(), {
             move |visit| {
                 let live = files.find_upload(visit, &scope, id)?;
-                let (turn, at) = take_turn(live, offset)?;
+                let (turn, at) = take_turn(live, start)?;
                 let store = turn.live.store(visit.volume)?;
                 Ok((turn, store, at))
             }
@@ -123,7 +122,7 @@ impl Files {
         let transfer = self.begin_transfer(grant.vfolder)?;
         let coming = self.stay_in_tree(grant.clone(), Stay::Writing, Arc::default(), {
             move |visit| {
-                let (turn, _) = take_turn(live, Some(0))?;
+                let (turn, _) = take_turn(live, Start::At(0))?;
                 let store = turn.live.store(visit.volume)?;
                 Ok((turn, store))
             }
@@ -139,10 +138,24 @@ impl Files {
     }
 }
 
-fn take_turn(live: Arc<Live>, offset: Option<u64>) -> Result<(Turn, u64), Refusal> {
+fn take_turn(live: Arc<Live>, start: Start) -> Result<(Turn, u64), Refusal> {
     let mut state = live.lock();
     state.check_open(live.id)?;
-    let at = offset.unwrap_or_else(|| state.arrived.prefix());
+    let next = state.arrived.prefix();
+    let at = match start {
+        Start::Next => next,
+        Start::At(at) => at,
+        Start::Again(at) if at == next => {
+            state
+                .writers
+                .retain(|w| w.at_work || !(w.begin..=w.end).contains(&at));
+            at
+        }
+        Start::Again(_) => {
+            let text = format!("must be {next}, which is how far the upload is");
+            return Err(Refusal::field("offset", text));
+        }
+    };
     if let Some(size) = state.size().filter(|size| at > *size) {
         let text = format!("must be within the upload, which was announced with {size} bytes");
         return Err(Refusal::field("offset", text));
@@ -158,6 +171,7 @@ fn take_turn(live: Arc<Live>, offset: Option<u64>) -> Result<(Turn, u64), Refusa
         number,
         begin: at,
         end: at,
+        at_work: false,
     });
     let losses = state.losses;
     drop(state);
@@ -289,8 +303,12 @@ impl UploadWriter {
             if session.guard.is_cut() {
                 return Err(cut_off(session.turn.live.vfolder));
             }
-            let Turn { live, losses, .. } = &session.turn;
-            live.count(&session.store, all, *losses)
+            let Turn {
+                live,
+                number,
+                losses,
+            } = &session.turn;
+            live.count(&session.store, *number, all, *losses)
         });
         counting
             .await

@@ -111,6 +111,7 @@ pub fn target(field: &str, message: Option<UploadTarget>, fields: &mut Fields) -
         modified,
         size: None,
         note: String::new(),
+        completes: false,
     }
 }
 

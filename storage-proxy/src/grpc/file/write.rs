@@ -15,7 +15,7 @@ use super::{
     receive::{check_data, next_of, receive},
     upload::{check, target, upload, upload_id},
 };
-use crate::file::granted;
+use crate::file::{Start, granted};
 
 impl Service {
     pub(super) async fn write(
@@ -58,7 +58,8 @@ impl Service {
             );
         }
         fields.finish()?;
-        let mut writer = self.files.write_upload(grant, id, offset).await?;
+        let start = offset.map_or(Start::Next, Start::At);
+        let mut writer = self.files.write_upload(grant, id, start).await?;
         receive(&mut writer, first.data, stream).await?;
         let written = signed(writer.written());
         let state = writer.finish().await?;

@@ -11,15 +11,15 @@ use vfolder_common::{
 
 use super::{
     headers::{
-        UPLOAD_DEFER_LENGTH, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET, has_bytes, number,
-        of_number,
+        UPLOAD_DEFER_LENGTH, UPLOAD_LENGTH, UPLOAD_METADATA, UPLOAD_OFFSET, has_bytes, is_beyond,
+        number, of_number,
     },
     metadata,
     receive::{Body, receive_in, settle},
     upload::expiry,
 };
 use crate::{
-    file::{Files, NewUpload, granted, in_scope},
+    file::{Files, NewUpload, Start, granted, in_scope},
     http::{address, answer::Refused, routes::Http},
 };
 
@@ -73,6 +73,11 @@ pub async fn create(http: &Http, request: Request) -> Result<Response, Refused> 
     let (uri, headers) = (&parts.uri, &parts.headers);
     let vfolder = address::vfolder(uri);
     let grant = granted(parts.extensions.get(), vfolder, GrantMode::ReadWrite)?;
+    if is_beyond(headers, &UPLOAD_LENGTH) {
+        let text = "must be at most 9223372036854775807, which is Tus-Max-Size";
+        let refused = Refused::from(Refusal::field("Upload-Length", text));
+        return Err(refused.with_status(StatusCode::PAYLOAD_TOO_LARGE));
+    }
     let new = new_upload(&grant, headers)?;
     in_scope(&grant, &new.path)?;
     let bytes = has_bytes(headers)
@@ -91,7 +96,7 @@ pub async fn create(http: &Http, request: Request) -> Result<Response, Refused> 
     let with_bytes = bytes.is_some();
     let received = match (bytes, transfer) {
         (Some(bytes), Some(transfer)) => {
-            receive_in(transfer, http, &grant, made, Some(0), bytes).await
+            receive_in(transfer, http, &grant, made, Start::At(0), bytes).await
         }
         _ => settle(http, &grant, made).await,
     };
@@ -150,5 +155,6 @@ fn new_upload(grant: &Grant, headers: &HeaderMap) -> Result<NewUpload, Refusal> 
         size,
         // It has been read as ASCII.
         note: String::from_utf8_lossy(note).into_owned(),
+        completes: true,
     })
 }

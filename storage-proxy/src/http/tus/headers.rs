@@ -88,6 +88,16 @@ pub fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, Ref
     }
 }
 
+/// Whether it is a number, but of more bytes than a file can have.
+pub fn is_beyond(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let digits = headers.get(name).map(HeaderValue::as_bytes);
+    digits.is_some_and(|digits| {
+        !digits.is_empty()
+            && digits.iter().all(u8::is_ascii_digit)
+            && number(headers, name).is_err()
+    })
+}
+
 /// Whether a body of an upload's bytes comes along.
 pub fn has_bytes(headers: &HeaderMap) -> bool {
     headers

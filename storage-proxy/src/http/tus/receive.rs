@@ -3,16 +3,19 @@
 use axum::body::BodyDataStream;
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt as _;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use tokio_stream::StreamExt as _;
 use vfolder_common::{
     error::{Reason, Refusal},
     token::Grant,
 };
 
-use super::checksum::Checksum;
+use super::{
+    checksum::Checksum,
+    headers::{UPLOAD_OFFSET, of_number},
+};
 use crate::{
-    file::{FileCheck, Transfer, UploadState, UploadWriter},
+    file::{FileCheck, Start, Transfer, UploadState, UploadWriter},
     http::{answer::Refused, routes::Http},
 };
 
@@ -50,11 +53,11 @@ pub async fn receive(
     http: &Http,
     grant: &Grant,
     state: UploadState,
-    offset: Option<u64>,
+    start: Start,
     body: Body,
 ) -> Result<UploadState, Refused> {
     let transfer = http.files.begin_transfer(grant.vfolder)?;
-    receive_in(transfer, http, grant, state, offset, body).await
+    receive_in(transfer, http, grant, state, start, body).await
 }
 
 /// As [`receive`], for whoever has a place among the transfers.
@@ -63,13 +66,17 @@ pub async fn receive_in(
     http: &Http,
     grant: &Grant,
     state: UploadState,
-    offset: Option<u64>,
+    start: Start,
     mut body: Body,
 ) -> Result<UploadState, Refused> {
-    let writing = http
-        .files
-        .write_upload_in(transfer, grant, state.id, offset);
-    let mut writer = writing.await?;
+    let writing = http.files.write_upload_in(transfer, grant, state.id, start);
+    let mut writer = match writing.await {
+        // Nothing else of the request is left that could be wrong.
+        Err(refusal) if refusal.reason() == Reason::FieldInvalid => {
+            return Err(elsewhere(http, grant, &state).await?);
+        }
+        writer => writer?,
+    };
     if body.checksum.is_some() {
         writer = writer.whole_or_nothing();
     }
@@ -87,6 +94,16 @@ pub async fn receive_in(
         }
     };
     settle(http, grant, state).await
+}
+
+/// 409: the bytes do not go on where the upload is.
+async fn elsewhere(http: &Http, grant: &Grant, state: &UploadState) -> Result<Refused, Refusal> {
+    let offset = http.files.upload(grant, state.id).await?.offset;
+    let text = format!("must be {offset}, which is how far the upload is");
+    let refused = Refused::from(Refusal::field("Upload-Offset", text));
+    Ok(refused
+        .with_status(StatusCode::CONFLICT)
+        .with_header(UPLOAD_OFFSET, of_number(offset)))
 }
 
 /// What has come is written as soon as nothing more is there at this moment, or it is enough: hyper has it in small pieces,

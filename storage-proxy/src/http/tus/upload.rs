@@ -4,7 +4,7 @@ use axum::{body::Body as HttpBody, extract::Request, response::Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use uuid::Uuid;
 use vfolder_common::{
-    error::Refusal,
+    error::{Reason, Refusal},
     token::{Grant, GrantMode},
 };
 
@@ -16,7 +16,7 @@ use super::{
     receive::{Body, receive, settle},
 };
 use crate::{
-    file::{UploadState, granted, in_scope},
+    file::{Start, UploadState, granted, in_scope},
     http::{address, answer::Refused, routes::Http},
 };
 
@@ -62,14 +62,7 @@ pub async fn patch(http: &Http, request: Request) -> Result<Response, Refused> {
     {
         state = http.files.set_upload_size(&grant, id, size).await?;
     }
-    if offset != state.offset {
-        let text = format!("must be {}, which is how far the upload is", state.offset);
-        let refused = Refused::from(Refusal::field("Upload-Offset", text));
-        return Err(refused
-            .with_status(StatusCode::CONFLICT)
-            .with_header(UPLOAD_OFFSET, of_number(state.offset)));
-    }
-    let state = receive(http, &grant, state, Some(offset), bytes).await?;
+    let state = receive(http, &grant, state, Start::Again(offset), bytes).await?;
     let mut response = empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
     headers.insert(UPLOAD_OFFSET, of_number(state.offset));
@@ -98,6 +91,12 @@ fn named(request: &Request) -> Result<(Grant, Uuid), Refusal> {
 async fn found(http: &Http, grant: &Grant, id: Uuid) -> Result<UploadState, Refusal> {
     let state = http.files.upload(grant, id).await?;
     in_scope(grant, &state.path)?;
+    if !state.completes {
+        let text = format!(
+            "the upload {id} was begun over gRPC: go on with it there, where CommitUpload checks it"
+        );
+        return Err(Refusal::new(Reason::UploadNotFound, text));
+    }
     Ok(state)
 }
 

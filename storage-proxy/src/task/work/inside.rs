@@ -8,10 +8,9 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
-use vfolder_common::error::{Exceeded, Refusal};
-
 use super::{Interrupted, Job, Record, Step};
 use crate::{
+    account::NotReserved,
     archive::Stop as Unread,
     faults::{at, pass},
     task::{
@@ -63,13 +62,9 @@ impl From<VolumeError> for Ended {
     }
 }
 
-/// Of the accounts, which refuse for one reason.
-impl From<Refusal> for Ended {
-    fn from(refusal: Refusal) -> Self {
-        Self::Failed(Failure {
-            exceeded: Exceeded::of(&refusal).map(Box::new),
-            ..Failure::lasting(FailureKind::QuotaExceeded, refusal.text())
-        })
+impl From<NotReserved> for Ended {
+    fn from(why: NotReserved) -> Self {
+        Self::Failed(why.into())
     }
 }
 

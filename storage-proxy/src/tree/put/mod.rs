@@ -15,6 +15,7 @@ use std::{
     fs::File,
     os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
     rc::Rc,
+    sync::Arc,
 };
 
 use rustix::{
@@ -26,7 +27,7 @@ use rustix::{
 };
 
 use super::{
-    Fault, FileKind, Meta, RelativePath,
+    Fault, FileKind, Meta, Naming, RelativePath,
     error::{named, system},
     mkdir::make_ours,
     open::{open_directory, open_entry, open_path, own_handles},
@@ -49,6 +50,7 @@ pub struct Put {
     /// The directory of the last entry: the next one is most often in it, too.
     last: RefCell<Option<(RelativePath, Rc<OwnedFd>)>>,
     tally: Cell<Tally>,
+    naming: Arc<Naming>,
     /// Where it is noted in which directory the hidden name is, and which one is noted there.
     note: Option<File>,
     noted: RefCell<Option<RelativePath>>,
@@ -77,9 +79,17 @@ impl Put {
             hidden,
             last: RefCell::default(),
             tally: Cell::default(),
+            naming: Arc::default(),
             note: None,
             noted: RefCell::default(),
         })
+    }
+
+    /// In a tree of that naming.
+    #[must_use]
+    pub fn among(mut self, naming: &Arc<Naming>) -> Self {
+        self.naming = Arc::clone(naming);
+        self
     }
 
     /// With `note`, a file in which is noted where the hidden name is, whenever that changes: see [`Put::clear`].

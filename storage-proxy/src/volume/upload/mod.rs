@@ -28,7 +28,7 @@ use uuid::Uuid;
 pub use self::{
     arrivals::Arrivals,
     ranges::{RangeSet, TooManyRanges},
-    record::{Committed, LandedFile, Landing, UploadRecord},
+    record::{Committed, KnownDigests, LandedFile, Landing, UploadRecord},
 };
 use super::{
     OpenVolume, VolumeError,

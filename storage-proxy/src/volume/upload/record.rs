@@ -33,6 +33,9 @@ pub struct UploadRecord {
     pub passing: bool,
     /// What whoever began it wants to know later.
     pub note: String,
+    /// Whoever sees that all of it has arrived commits it.
+    #[serde(default)]
+    pub completes: bool,
     /// When it was begun; milliseconds since 1970.
     pub created: u64,
     /// Which bytes were synced before this was written.
@@ -50,6 +53,17 @@ pub struct Landing {
     pub file: LandedFile,
     /// A copy goes into the tree, since the file itself can't; under a name of its own first, where it replaces another.
     pub copied: bool,
+    /// What its bytes are known to be.
+    #[serde(default)]
+    pub digests: KnownDigests,
+}
+
+/// Digests that were computed of a file, for whoever wants to know later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "their names say it")]
+pub struct KnownDigests {
+    pub sha256: Option<[u8; 32]>,
+    pub blake3: Option<[u8; 32]>,
 }
 
 /// An upload that is in its tree.

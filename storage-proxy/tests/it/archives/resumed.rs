@@ -3,14 +3,21 @@
 use std::{fs, os::unix::fs::chown, path::Path, process::Command};
 
 use uuid::Uuid;
+use vfolder_common::token::GrantMode;
 use vfolder_images::{is_root, not_checked};
-use vfolder_proto::storage::{
-    CancelTaskRequest, ExtractArchive, StorageExistingFiles, TaskOutcome, TreeLimits, TreeQuota,
-    run_task_request::Task,
+use vfolder_proto::{
+    storage::{
+        CancelTaskRequest, ExtractArchive, GetOwnerUsageRequest, StorageExistingFiles, TaskOutcome,
+        TreeLimits, TreeQuota, run_task_request::Task,
+    },
+    v1::CreateDirectoryRequest,
 };
 
 use super::{run, tars::tar};
-use crate::proxy::{Proxy, set_up};
+use crate::{
+    proxy::{Proxy, set_up},
+    quota::found,
+};
 
 /// Of the archive "archive" in the tree, into "out".
 fn extraction(vfolder: Uuid, existing: StorageExistingFiles) -> Task {
@@ -108,6 +115,18 @@ async fn killed_while_it_replaces_something_it_leaves_nothing_hidden() {
             .await
             .unwrap();
         let vfolder = proxy.create().await;
+        let limits = TreeLimits {
+            bytes: 1 << 40,
+            files: 0,
+        };
+        let quota = TreeQuota {
+            owner: "user:alice".into(),
+            revision: 1,
+            vfolder: Some(limits),
+            owner_revision: 1,
+            ..TreeQuota::default()
+        };
+        proxy.set_quota(vfolder, quota).await;
         let tree = proxy.tree(vfolder);
         let directory = tree.join("out/some/where");
         fs::create_dir_all(&directory).unwrap();
@@ -144,6 +163,24 @@ async fn killed_while_it_replaces_something_it_leaves_nothing_hidden() {
         }
         assert_eq!(names(), ["a"]);
         assert_eq!(fs::read_to_string(directory.join("a")).unwrap(), content);
+        // What was hidden was counted when the second life came in, and is gone.
+        let asked = GetOwnerUsageRequest {
+            volume: "v".into(),
+            owner: "user:alice".into(),
+        };
+        // Counted anew by whoever comes in next.
+        let made = CreateDirectoryRequest {
+            vfolder_id: vfolder.to_string(),
+            path: "new".into(),
+            ..CreateDirectoryRequest::default()
+        };
+        let epoch = if cancelled { 2 } else { 1 };
+        let made = proxy.granted_at(epoch, vfolder, GrantMode::ReadWrite, made);
+        proxy.files().create_directory(made).await.unwrap();
+        let told = proxy.storage().get_owner_usage(proxy.signed(asked)).await;
+        let told = told.unwrap().into_inner();
+        let there = found(&tree);
+        assert_eq!((told.bytes, told.files), (there.bytes, there.files));
     }
 }
 

@@ -84,4 +84,26 @@ async fn an_archive_has_nothing_that_the_grant_is_not_for() {
         (200, "application/zip")
     );
     assert_eq!(head.header("accept-ranges"), "none");
+    // Nobody knows it before it is made.
+    assert!(!head.headers.contains_key("content-length"), "{head:?}");
+    let url = format!("{}/archive?path=a/missing", direct.base());
+    let head = as_bearer(&grant, &["-I", &url]);
+    // A refusal of HEAD has no body to say why.
+    assert_eq!(
+        (head.status, head.header("vfolder-reason")),
+        (404, "FILE_NOT_FOUND")
+    );
+    assert_ne!(head.header("content-length"), "0");
+}
+
+#[tokio::test]
+async fn an_archive_is_not_sent_where_its_end_can_not_be_told_from_a_broken_connection() {
+    let direct = Direct::start().await;
+    let url = format!("{}/archive?format=tar", direct.base());
+    let old = direct.read(&["--http1.0", &url]);
+    old.assert_refused(505, "FIELD_INVALID");
+    assert_eq!(direct.read(&[&url]).status, 200);
+    fs::write(direct.tree().join("f"), "data").unwrap();
+    // A file has a length.
+    assert_eq!(direct.read(&["--http1.0", &direct.file("f")]).body, b"data");
 }

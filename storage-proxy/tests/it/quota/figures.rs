@@ -36,15 +36,11 @@ async fn sixty_four_at_once_are_never_let_in_beyond_a_limit() {
         .map(|number| {
             let (accounts, start) = (Arc::clone(&accounts), Arc::clone(&start));
             let looked = Arc::clone(&looked);
-            let looked = Arc::clone(&looked);
             let vfolder = vfolders[usize::try_from(number % 2).unwrap()];
             thread::spawn(move || {
                 start.wait();
                 let mut kept = 0;
                 for round in 0..200_u64 {
-                    while round == 100 && looked.load(SeqCst) < 10 {
-                        thread::yield_now();
-                    }
                     while round == 100 && looked.load(SeqCst) < 10 {
                         thread::yield_now();
                     }

@@ -2,8 +2,10 @@
 
 mod clones;
 mod counting;
+mod extremes;
 mod figures;
 mod limits;
+mod racing;
 mod scene;
 mod served;
 mod told;

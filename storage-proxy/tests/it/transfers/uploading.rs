@@ -194,8 +194,8 @@ async fn nobody_writes_beyond_the_size_or_where_another_writes() {
     timeout(Duration::from_secs(20), arrived).await.unwrap();
     let taken = client.send(&upload.id, Some(2), pieces(b"x", 1)).await;
     assert_eq!(refused(taken).1, "UPLOAD_BUSY");
-    let taken = client.commit(&upload.id, FileCheck::default()).await;
-    assert_eq!(refused(taken).1, "UPLOAD_BUSY");
+    let early = client.commit(&upload.id, FileCheck::default()).await;
+    assert_eq!(refused(early).1, "UPLOAD_INCOMPLETE");
     // Elsewhere, anybody may.
     client
         .send(&upload.id, Some(3), pieces(b"34", 1))
@@ -211,6 +211,94 @@ async fn nobody_writes_beyond_the_size_or_where_another_writes() {
         .commit(&upload.id, blake3_check(b"0123401234"))
         .await
         .unwrap();
+}
+
+/// It may wait for a client that is gone, and nobody has told us.
+#[tokio::test]
+async fn a_commit_of_a_whole_file_does_not_wait_for_a_stream_that_might_bring_more() {
+    let proxy = Proxy::start().await;
+    let client = Client::new(&proxy, proxy.create().await);
+    for size in [Some(3), None] {
+        let name = format!("{size:?}");
+        let upload = client.create(target(&name), size).await.unwrap();
+        let (sender, stream) = client.open_stream(To::UploadId(upload.id.clone()));
+        let stream = tokio::spawn(stream);
+        sender.send(Bytes::from_static(b"012")).await.unwrap();
+        let arrived = async {
+            while client.upload(&upload.id).await.unwrap().offset < 3 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(20), arrived).await.unwrap();
+        let check = blake3_check(b"012");
+        if size.is_none() {
+            // More may come, for all that anybody knows.
+            let early = client.commit(&upload.id, check.clone()).await;
+            assert_eq!(refused(early).1, "UPLOAD_BUSY");
+        }
+        let sized = FileCheck {
+            size: Some(3),
+            ..check
+        };
+        let whole = async {
+            loop {
+                let committed = client.commit(&upload.id, sized.clone()).await;
+                // It has arrived, and the thread that wrote it is about to say so.
+                if committed.is_ok() || refused(committed.clone()).1 != "UPLOAD_BUSY" {
+                    break committed;
+                }
+            }
+        };
+        let entry = timeout(Duration::from_secs(20), whole).await.unwrap();
+        assert_eq!(entry.unwrap().size, 3);
+        // What comes now is too late, and changes nothing.
+        let _ = sender.send(Bytes::from_static(b"345")).await;
+        drop(sender);
+        assert_eq!(refused(stream.await.unwrap()).1, "UPLOAD_COMMITTED");
+        assert_eq!(fs::read(client.path(&name)).unwrap(), b"012");
+    }
+}
+
+/// A commit answers again what it has answered, also after a restart; but never that a file is what nobody has looked at.
+#[tokio::test]
+async fn a_commit_that_is_repeated_with_another_digest_is_refused() {
+    let check = |content: &[u8], size| FileCheck {
+        size,
+        ..blake3_check(content)
+    };
+    let mut proxy = Proxy::start().await;
+    let vfolder = proxy.create().await;
+    let mut ids = Vec::new();
+    for (name, first) in [
+        ("checked", check(b"right", None)),
+        ("unchecked", FileCheck::default()),
+    ] {
+        let client = Client::new(&proxy, vfolder);
+        let upload = client.create(target(name), None).await.unwrap();
+        let sent = client.send(&upload.id, None, pieces(b"right", 9)).await;
+        sent.unwrap();
+        client.commit(&upload.id, first).await.unwrap();
+        ids.push(upload.id);
+    }
+    for restarted in [false, true] {
+        if restarted {
+            proxy = Proxy::start_in(proxy.kill()).await;
+        }
+        for (id, check, reason) in [
+            (&ids[0], check(b"right", Some(5)), None),
+            (&ids[0], FileCheck::default(), None),
+            (&ids[0], check(b"wrong", None), Some("DIGEST_MISMATCH")),
+            (&ids[0], check(b"right", Some(4)), Some("DIGEST_MISMATCH")),
+            (&ids[1], FileCheck::default(), None),
+            (&ids[1], check(b"right", None), Some("UPLOAD_COMMITTED")),
+        ] {
+            let again = Client::new(&proxy, vfolder).commit(id, check).await;
+            match reason {
+                None => assert_eq!(again.unwrap().size, 5),
+                Some(reason) => assert_eq!(refused(again).1, reason),
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -26,11 +26,11 @@ use super::{
     inside::{Ended, Inside},
 };
 use crate::{
-    account::{Amount, Change, Reservation},
+    account::{Accounts, Amount, Change, Reservation},
     archive::{Bounds, Broken, Reader, Stop, detect},
     task::{Extraction, Failure, FailureKind, Work, spec::InPlace},
     tree::{Fault, FileKind, Meta, Put, RelativePath, open::open_regular},
-    volume::OpenVolume,
+    volume::{OpenVolume, VolumeError},
 };
 
 /// What there is to do, once everything was looked at.
@@ -86,7 +86,7 @@ impl Job<'_> {
         inside.control.set_totals(plan.entries, plan.bytes);
 
         let accounts = &self.ledger.accounts;
-        let mut reservation = accounts.reserve(extraction.vfolder, plan.more)?;
+        let mut reservation = accounts.try_reserve(extraction.vfolder, plan.more)?;
         let mut change = Change::default();
         let unpacked = destination(extraction, inside, hidden, &mut reservation, &mut change)
             .and_then(|put| {
@@ -98,7 +98,8 @@ impl Job<'_> {
             });
         // Whatever is there by now, however this ends.
         reservation.settle(change);
-        if unpacked.is_err() {
+        // What an earlier life has left of an entry may have been counted, and is gone.
+        if unpacked.is_err() || inside.before.is_some() {
             accounts.unsure(extraction.vfolder);
         }
         unpacked
@@ -111,20 +112,32 @@ fn hidden_name(operation: Uuid) -> CString {
 }
 
 /// Removes what an extraction that was killed, and does not go on, has left of an entry that was not whole.
-pub(in crate::task) fn clear_hidden(volume: &OpenVolume, operation: Uuid, work: &Work) {
+///
+/// # Errors
+/// If the accounts can't be told.
+pub(in crate::task) fn clear_hidden(
+    volume: &OpenVolume,
+    accounts: &Accounts,
+    operation: Uuid,
+    work: &Work,
+) -> Result<(), VolumeError> {
     let Work::Extract(extraction) = work else {
-        return;
+        return Ok(());
     };
     let (Ok(Some(note)), Ok(Some(tree))) =
         (volume.place(operation), volume.tree(extraction.vfolder))
     else {
-        return;
+        return Ok(());
     };
+    // It may have been counted since.
+    accounts.disturb(volume, extraction.vfolder)?;
     let destination = tree.directory(&extraction.destination);
     let put = destination.and_then(|opened| Put::into(opened, hidden_name(operation)));
     if let Ok(put) = put {
         put.clear(&note);
     }
+    accounts.unsure(extraction.vfolder);
+    Ok(())
 }
 
 /// The archive, and how many bytes it has.
@@ -167,10 +180,11 @@ fn destination(
     let files = whole.tally().made;
     change.files += i64::try_from(files).unwrap_or(i64::MAX);
     made.map_err(&at)?;
-    reservation.grow(Amount { bytes: 0, files })?;
+    reservation.try_grow(Amount { bytes: 0, files })?;
     let destination = inside
         .tree
         .directory(&extraction.destination)
         .map_err(&at)?;
-    Put::into(destination, hidden).map_err(&at)
+    let put = Put::into(destination, hidden).map_err(&at)?;
+    Ok(put.among(inside.tree.naming()))
 }

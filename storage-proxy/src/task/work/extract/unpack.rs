@@ -156,7 +156,7 @@ impl<'a> Unpack<'a> {
         // What was asked for in advance has the entry in it, and not the directories on the way.
         let files = made.saturating_sub(1);
         if files > 0 {
-            reservation.grow(Amount { bytes: 0, files })?;
+            reservation.try_grow(Amount { bytes: 0, files })?;
         }
         Ok(())
     }

@@ -45,7 +45,6 @@ async fn what_is_no_proper_tus_is_refused_and_says_how() {
         &["-H", &says][..],
         &["-H", "Upload-Length: 1"],
         &["-H", "Upload-Length: -1", "-H", &says],
-        &["-H", "Upload-Length: 99999999999999999999", "-H", &says],
         &[
             "-H",
             "Upload-Length: 1",
@@ -76,6 +75,9 @@ async fn what_is_no_proper_tus_is_refused_and_says_how() {
     ] {
         direct.post(bad).assert_refused(400, "FIELD_INVALID");
     }
+    direct
+        .post(&["-H", "Upload-Length: 99999999999999999999", "-H", &says])
+        .assert_refused(413, "FIELD_INVALID");
     let url = direct.begin("Upload-Length: 4", &says);
     let plain = direct.write(
         &[
