@@ -100,11 +100,10 @@ impl Files {
     }
 }
 
-/// What each digest has to be, and is.
-pub fn pairs(
-    check: &FileCheck,
-    known: &KnownDigests,
-) -> [(&'static str, Option<[u8; 32]>, Option<[u8; 32]>); 2] {
+type Bytes = Option<[u8; 32]>;
+
+/// By name, what each digest has to be, and is.
+pub fn pairs(check: &FileCheck, known: &KnownDigests) -> [(&'static str, Bytes, Bytes); 2] {
     [
         ("SHA-256", check.sha256, known.sha256),
         ("BLAKE3", check.blake3, known.blake3),
