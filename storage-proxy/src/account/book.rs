@@ -333,7 +333,7 @@ impl Book {
         Ok(())
     }
 
-    /// As far as it is counted.
+    /// The limits that `vfolder` counts for, and what counts for them, as far as it is counted.
     fn limits_of(&self, vfolder: Uuid) -> Vec<Bound> {
         let nobody = Account::default();
         let account = self.accounts.get(&vfolder).unwrap_or(&nobody);

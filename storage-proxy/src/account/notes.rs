@@ -211,17 +211,15 @@ impl Accounts {
             // What is removed makes space, and must not wait for it.
             Err(error) if error.is_for_want_of_space() => {
                 lock(&self.unwritten).insert(vfolder);
-                volume.doubt_account(vfolder)?;
-                file.noted = file
-                    .noted
-                    .take()
-                    .map(|old| AccountNote { used: None, ..old });
+                let old = file.noted.take();
+                if volume.doubt_account(vfolder)? {
+                    file.noted = old.map(|old| AccountNote { used: None, ..old });
+                }
                 Ok(())
             }
             noted => {
                 noted?;
                 file.noted = Some(note);
-                lock(&self.unwritten).remove(&vfolder);
                 Ok(())
             }
         }
@@ -232,13 +230,19 @@ impl Accounts {
     /// # Errors
     /// Those of writing.
     pub(super) fn note_unwritten(&self, volume: &OpenVolume) -> Result<(), VolumeError> {
-        let unwritten: Vec<Uuid> = lock(&self.unwritten).iter().copied().collect();
-        for vfolder in unwritten {
+        // Where there still is no space, it is noted once more that it is unwritten.
+        let mut unwritten = std::mem::take(&mut *lock(&self.unwritten)).into_iter();
+        let noted = unwritten.try_for_each(|vfolder| {
             let desk = self.desk(vfolder);
             let mut file = lock(&desk);
-            self.note_unknown(volume, vfolder, &mut file)?;
-        }
-        Ok(())
+            let read = self.read(volume, vfolder, &mut file);
+            let noted = read.and_then(|_| self.note_unknown(volume, vfolder, &mut file));
+            noted.inspect_err(|_| {
+                lock(&self.unwritten).insert(vfolder);
+            })
+        });
+        lock(&self.unwritten).extend(unwritten);
+        noted
     }
 
     /// Tells the filesystem, where it keeps limits: what sessions write past us counts too. Where it can't, what is written

@@ -107,16 +107,9 @@ impl DirectSection {
     }
 }
 
-/// A scheme and an authority, to which paths are added as they are.
+/// Paths are added to it as they are.
 fn check_url(url: &str) -> Result<(), String> {
-    let uri = url.parse::<http::Uri>().ok();
-    let fine = uri.is_some_and(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https"))
-            && uri.authority().is_some()
-            && uri.path() == "/"
-            && uri.query().is_none()
-    });
-    if fine && !url.ends_with('/') {
+    if bare(url).is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https"))) {
         Ok(())
     } else {
         Err(format!(
@@ -125,17 +118,17 @@ fn check_url(url: &str) -> Result<(), String> {
     }
 }
 
+/// A scheme and an authority, and nothing after them.
+fn bare(text: &str) -> Option<http::Uri> {
+    let uri = text.parse::<http::Uri>().ok()?;
+    let bare = uri.authority().is_some() && uri.path() == "/" && uri.query().is_none();
+    (bare && uri.scheme().is_some() && !text.ends_with('/')).then_some(uri)
+}
+
 /// As browsers send it, byte for byte: a scheme, a host in lower case, and a port that is not the scheme's own.
 fn check_origin(origin: &str) -> Result<(), String> {
-    let uri = origin.parse::<http::Uri>().ok();
-    let fine = uri.is_some_and(|uri| {
-        uri.scheme().is_some()
-            && uri.authority().is_some()
-            && uri.path() == "/"
-            && uri.query().is_none()
-    });
-    let as_sent = !origin.ends_with('/') && !origin.bytes().any(|byte| byte.is_ascii_uppercase());
-    if origin == "*" || (fine && as_sent) {
+    let as_sent = bare(origin).is_some() && !origin.bytes().any(|byte| byte.is_ascii_uppercase());
+    if origin == "*" || as_sent {
         return Ok(());
     }
     Err(format!(

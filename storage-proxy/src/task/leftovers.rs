@@ -62,7 +62,8 @@ impl Leftovers<'_> {
         };
         if published {
             self.volume.settle_tree(vfolder)?;
-            if spec.as_ref().is_ok_and(|spec| spec.work.leaves_a_tree()) {
+            let has_made = |work: &Work| work.leaves_a_tree() && !work.is_in_place();
+            if spec.as_ref().is_ok_and(|spec| has_made(&spec.work)) {
                 // Its task may have died before it could say so.
                 self.ledger.accounts.appeared(self.volume, vfolder, None)?;
             }

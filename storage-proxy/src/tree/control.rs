@@ -8,7 +8,15 @@ use std::{
     },
 };
 
-use super::{Fault, usage::add};
+use super::Fault;
+
+/// Adds. Sparse files cost nothing, and a few of them have more bytes than the sum can hold: it stays at the most there can
+/// be.
+pub(super) fn add(sum: &AtomicU64, more: u64) {
+    let added = |sum: u64| Some(sum.saturating_add(more));
+    // Never refused.
+    let _ = sum.fetch_update(Relaxed, Relaxed, added);
+}
 
 /// How far the work is. Entries are directory entries, the root included; bytes are file data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use rustix::{
 };
 
 use super::{
-    Control, Fault, FileKind, Meta, Naming, TreeError, Workers,
+    Control, Fault, FileKind, Meta, NameLock, TreeError, Workers,
     error::{looking, system},
     open::{open_directory, open_entry, reopen_regular},
     walk::{Dir, Entered, Found, Leave, Visitor, walk},
@@ -50,11 +50,11 @@ pub fn remove_tree(
     workers: Workers,
     control: &Control,
 ) -> Result<(), TreeError> {
-    let naming = Naming::default();
-    remove_tree_by(Force::Overcome, parent, name, &naming, workers, control)
+    let name_lock = NameLock::default();
+    remove_tree_by(Force::Overcome, parent, name, &name_lock, workers, control)
 }
 
-/// As [`remove_tree`], by that much force, in a tree of that naming.
+/// As [`remove_tree`], by that much force, in a tree with that lock.
 ///
 /// # Errors
 /// As [`remove_tree`].
@@ -62,7 +62,7 @@ pub fn remove_tree_by(
     force: Force,
     parent: BorrowedFd<'_>,
     name: &CStr,
-    naming: &Naming,
+    name_lock: &NameLock,
     workers: Workers,
     control: &Control,
 ) -> Result<(), TreeError> {
@@ -71,7 +71,7 @@ pub fn remove_tree_by(
         parent,
         name,
         force,
-        naming,
+        name_lock,
         control,
     };
     let root = match force.open_to_empty(parent, name) {
@@ -91,7 +91,7 @@ struct Removal<'a> {
     /// The tree's name in it.
     name: &'a CStr,
     force: Force,
-    naming: &'a Naming,
+    name_lock: &'a NameLock,
     control: &'a Control,
 }
 
@@ -137,7 +137,7 @@ impl Visitor for Removal<'_> {
         hint: FileKind,
     ) -> Result<Found, Fault> {
         at("remove.entry").map_err(system("unlink"))?;
-        if remove_file(self.force, handle, name, hint, self.naming, self.control)? {
+        if remove_file(self.force, handle, name, hint, self.name_lock, self.control)? {
             Ok(Found::Done)
         } else {
             Ok(Found::Directory)
@@ -187,18 +187,18 @@ pub(super) fn remove_file(
     directory: BorrowedFd<'_>,
     name: &CStr,
     hint: FileKind,
-    naming: &Naming,
+    name_lock: &NameLock,
     control: &Control,
 ) -> Result<bool, Fault> {
     let (mut bytes, mut huge, mut alone) = (0, None, None);
     // Nobody else is in a tree that goes with everything.
-    let mut beside_others = (force == Force::Respect).then(|| naming.beside_others());
+    let mut beside_others = (force == Force::Respect).then(|| name_lock.beside_others());
     if matches!(hint, FileKind::Regular | FileKind::Unknown) {
         let look = || statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map(Meta::from);
         let mut found = look();
         if found.is_ok_and(|meta| meta.kind == FileKind::Regular && meta.links > 1) {
             drop(beside_others.take());
-            alone = Some(naming.alone());
+            alone = Some(name_lock.alone());
             found = look();
         }
         match found {

@@ -51,7 +51,7 @@ impl TreeRoot {
         let (new_above, new_name) = to.split_last().ok_or_else(|| at_to(Fault::Exists))?;
         let old = self.directory(&above).map_err(at_from)?;
         let new = self.directory(&new_above).map_err(at_to)?;
-        let alone = self.naming().alone();
+        let alone = self.name_lock().alone();
         let stat = statat(&old, &name, AtFlags::SYMLINK_NOFOLLOW);
         let moved = Meta::from(stat.map_err(named("fstatat")).map_err(at_from)?);
         let there = statat(&new, &new_name, AtFlags::SYMLINK_NOFOLLOW).map(Meta::from);

@@ -7,13 +7,13 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use super::{Fault, Naming, RelativePath, error::named, open::open_path};
+use super::{Fault, NameLock, RelativePath, error::named, open::open_path};
 
 /// A handle on the root directory of a tree.
 #[derive(Debug)]
 pub struct TreeRoot {
     directory: OwnedFd,
-    naming: Arc<Naming>,
+    name_lock: Arc<NameLock>,
 }
 
 impl TreeRoot {
@@ -22,20 +22,20 @@ impl TreeRoot {
     pub fn new(directory: OwnedFd) -> Self {
         Self {
             directory,
-            naming: Arc::default(),
+            name_lock: Arc::default(),
         }
     }
 
     /// With what all have who change this tree.
     #[must_use]
-    pub fn with_naming(self, naming: Arc<Naming>) -> Self {
-        Self { naming, ..self }
+    pub fn with_name_lock(self, name_lock: Arc<NameLock>) -> Self {
+        Self { name_lock, ..self }
     }
 
     /// For who takes names away in it.
     #[must_use]
-    pub fn naming(&self) -> &Arc<Naming> {
-        &self.naming
+    pub fn name_lock(&self) -> &Arc<NameLock> {
+        &self.name_lock
     }
 
     /// The directory at `path`, open for reading.

@@ -49,8 +49,8 @@ impl TreeRoot {
         let stat = statat(&parent, &name, AtFlags::SYMLINK_NOFOLLOW);
         let kind = Meta::from(stat.map_err(named("fstatat")).map_err(here)?).kind;
         if kind != FileKind::Directory {
-            let (force, naming) = (Force::Respect, self.naming());
-            let removed = remove_file(force, parent.as_fd(), &name, kind, naming, control);
+            let (force, name_lock) = (Force::Respect, self.name_lock());
+            let removed = remove_file(force, parent.as_fd(), &name, kind, name_lock, control);
             return match removed.map_err(here)? {
                 true => Ok(()),
                 false => Err(here(Fault::Changed)),
@@ -58,7 +58,7 @@ impl TreeRoot {
         }
         if recursive {
             let (force, parent) = (Force::Respect, parent.as_fd());
-            return remove_tree_by(force, parent, &name, self.naming(), workers, control)
+            return remove_tree_by(force, parent, &name, self.name_lock(), workers, control)
                 .map_err(|error| error.below(path));
         }
         unlinkat(&parent, &name, AtFlags::REMOVEDIR).map_err(|errno| match errno {

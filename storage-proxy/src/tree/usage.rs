@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, fstat, statat};
 
 use super::{
     Control, Fault, FileKind, Meta, TreeError, Workers,
+    control::add,
     error::{looking, system},
     meta::FileId,
     open::open_directory,
@@ -52,13 +53,6 @@ pub fn usage(
         .map_err(|fault| TreeError::new(fault, Vec::new()))?;
     walk(&count, root, workers, control)?;
     Ok(count.usage())
-}
-
-/// Sparse files cost nothing, and a few of them have more bytes than the sum can hold: it stays at the most there can be.
-pub(super) fn add(sum: &AtomicU64, more: u64) {
-    let added = |sum: u64| Some(sum.saturating_add(more));
-    // Never refused.
-    let _ = sum.fetch_update(Relaxed, Relaxed, added);
 }
 
 #[derive(Default)]

@@ -110,14 +110,14 @@ impl OpenVolume {
         Ok(())
     }
 
-    /// Says that the figures of the note about `vfolder` do not hold any more, durably, and without needing space. Nothing
-    /// if there is none.
+    /// Says that the figures of the note about `vfolder` do not hold any more, durably, and without needing space. False:
+    /// there is none, or there is none now, since not even its name could be changed.
     ///
     /// # Errors
     /// Those of the calls.
-    pub fn doubt_account(&self, vfolder: Uuid) -> Result<(), VolumeError> {
+    pub fn doubt_account(&self, vfolder: Uuid) -> Result<bool, VolumeError> {
         let Some(directory) = self.account_notes()? else {
-            return Ok(());
+            return Ok(false);
         };
         match renameat(
             &directory,
@@ -125,8 +125,11 @@ impl OpenVolume {
             &directory,
             doubted_name(vfolder),
         ) {
-            Ok(()) => fsync(&directory).map_err(on(QUOTAS, "fsync")),
-            Err(Errno::NOENT) => Ok(()),
+            Ok(()) => fsync(&directory)
+                .map(|()| true)
+                .map_err(on(QUOTAS, "fsync")),
+            Err(Errno::NOENT) => Ok(false),
+            Err(Errno::NOSPC | Errno::DQUOT) => self.forget_account(vfolder).map(|()| false),
             Err(errno) => Err(on(QUOTAS, "renameat")(errno)),
         }
     }

@@ -31,7 +31,7 @@ use crate::{
     backend::{Backend, probe},
     faults::at,
     tree::{
-        Meta, Naming, RelativePath, TreeRoot,
+        Meta, NameLock, RelativePath, TreeRoot,
         meta::FileId,
         open::{open_directory, open_path},
     },
@@ -79,7 +79,7 @@ pub struct OpenVolume {
     lock: Option<OwnedFd>,
     opening: u64,
     /// Of the trees that somebody has open.
-    naming: Mutex<HashMap<Uuid, Weak<Naming>>>,
+    name_locks: Mutex<HashMap<Uuid, Weak<NameLock>>>,
 }
 
 impl OpenVolume {
@@ -188,7 +188,7 @@ impl OpenVolume {
             opened_read_only: read_only,
             lock,
             opening: OPENINGS.fetch_add(1, Ordering::Relaxed),
-            naming: Mutex::default(),
+            name_locks: Mutex::default(),
         })
     }
 
@@ -240,7 +240,7 @@ impl OpenVolume {
         match open_path(&self.tree, &path, OFlags::RDONLY | OFlags::DIRECTORY) {
             Ok(directory) => {
                 let tree = TreeRoot::new(directory);
-                Ok(Some(tree.with_naming(self.naming(vfolder))))
+                Ok(Some(tree.with_name_lock(self.name_lock(vfolder))))
             }
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Err(VolumeError::NotATree(whole)),
@@ -249,8 +249,11 @@ impl OpenVolume {
     }
 
     /// The same for all who have its tree open.
-    fn naming(&self, vfolder: Uuid) -> Arc<Naming> {
-        let mut all = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
+    fn name_lock(&self, vfolder: Uuid) -> Arc<NameLock> {
+        let mut all = self
+            .name_locks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(names) = all.get(&vfolder).and_then(Weak::upgrade) {
             return names;
         }

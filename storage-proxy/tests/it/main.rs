@@ -33,7 +33,8 @@ mod late;
 mod list;
 mod mkdir;
 mod mounted;
-mod naming;
+mod name_lock;
+
 mod offline;
 mod oracle;
 mod owner;

@@ -4,7 +4,6 @@
 //! where nobody else sees them: whatever ends it, they are gone with it.
 
 mod acknowledge;
-mod ballast;
 mod bound;
 mod cancel;
 mod cases;

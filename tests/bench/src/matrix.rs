@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    Told, ballast,
+    Told,
     cases::Case,
     image::{Filesystem, Image, run as command},
     measure::{Outcome, Sample, ask, measure},
@@ -35,8 +35,6 @@ pub fn run(
     let source = image.path().join("source");
     case.build(&source, settings.scale)?;
     let mut matrix = Matrix {
-        bytes: oracle::on_disk(&source)?,
-        entries: oracle::entries(&source)?,
         settings,
         peers,
         filesystem,
@@ -101,10 +99,6 @@ struct Matrix<'a> {
     case: Case,
     source: PathBuf,
     copy: PathBuf,
-    /// Of the source, on disk.
-    bytes: u64,
-    /// Of the source.
-    entries: u64,
     image: Image,
     results: &'a mut Results,
 }
@@ -181,7 +175,6 @@ impl Matrix<'_> {
             self.make_copy()?;
         }
         self.image.settle()?;
-        ballast::touch(self.bytes, self.entries);
         let (settings, patience) = (self.settings, self.settings.timeout);
         let outcome = match (verb, tool) {
             (Verb::Clone, Tool::Bound) => ask(&["bound", "create", text(&self.source)?], patience),

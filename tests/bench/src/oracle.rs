@@ -53,21 +53,10 @@ pub fn on_disk(path: &Path) -> Told<u64> {
         .arg(path)
         .output();
     let output = output.map_err(|e| format!("du: {e}"))?;
-    number(&output.stdout).ok_or_else(|| format!("du says nothing of {}", path.display()))
-}
-
-/// How many entries it has.
-pub fn entries(path: &Path) -> Told<u64> {
-    let output = Command::new("du")
-        .args(["-s", "--inodes"])
-        .arg(path)
-        .output();
-    let output = output.map_err(|e| format!("du: {e}"))?;
-    number(&output.stdout).ok_or_else(|| format!("du says nothing of {}", path.display()))
-}
-
-/// What du(1) says first.
-fn number(said: &[u8]) -> Option<u64> {
-    let said = String::from_utf8_lossy(said);
-    said.split_whitespace().next()?.parse().ok()
+    let said = String::from_utf8_lossy(&output.stdout);
+    let bytes = said
+        .split_whitespace()
+        .next()
+        .and_then(|text| text.parse().ok());
+    bytes.ok_or_else(|| format!("du says nothing of {}", path.display()))
 }

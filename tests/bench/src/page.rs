@@ -69,9 +69,7 @@ fn head(page: &mut String, settings: &Settings, host: &Host, kept: &Kept, cases:
          nanoseconds, ACLs and all extended attributes) and each kind of copy is compared with its source by `rsync \
          -aHAX --checksum`; a cell whose tool made something else says so.\n\n\
          The filesystems are images in memory, made anew for each case and mounted `noatime`, so that no disk blurs what \
-         the programs do. Sources are in the cache. Before each run all that was written is synced, and as much memory \
-         as it will need is touched and freed: where a virtual machine hands free memory back to its host, the first touch \
-         costs more than the copy. *With sync* means that the \
+         the programs do. Sources are in the cache. Before each run all that was written is synced. *With sync* means that the \
          result is on disk at the end: a `syncfs` of its own in ours, `sync -f` after the others, in the measured time. \
          What kernel threads do is in the time on the clock, and in nobody's time on processors. The bound is what no \
          copier can beat: the files are created and written (or unlinked) from a list that is known before, by two \

@@ -123,8 +123,8 @@ impl Files {
             known => known,
         };
         if let Some(digest) = digest {
-            digest.compare(live, check)?;
-            commit.digests.get_or_init(|| digest.known());
+            let known = digest.compare(live, check)?;
+            commit.digests.get_or_init(|| known);
         }
         // Without the guard: nobody has to wait for the disk who takes the tree away.
         let (ending, bytes, size) = (Arc::clone(&commit.ending), Arc::clone(store), commit.size);

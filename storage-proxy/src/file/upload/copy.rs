@@ -190,7 +190,7 @@ impl Commit {
             named
                 .map_err(|errno| Fault::System("linkat", errno))
                 .and_then(|()| {
-                    let _alone = ground.tree.naming().alone();
+                    let _alone = ground.tree.name_lock().alone();
                     rename_in(&spot.parent, &hidden, spot, replace)
                 })
         };

@@ -47,19 +47,20 @@ impl Digest {
     }
 
     /// All that is known of what came.
-    pub fn known(&self) -> KnownDigests {
+    fn known(&self) -> KnownDigests {
         KnownDigests {
             sha256: self.sha256.clone().map(|sha256| sha256.finalize().into()),
             blake3: Some(self.blake3()),
         }
     }
 
-    /// Whether all that came is what `check` says.
+    /// What came, which has to be what `check` says.
     ///
     /// # Errors
     /// DIGEST_MISMATCH.
-    pub fn compare(&self, live: &Live, check: &FileCheck) -> Result<(), Refusal> {
-        for (name, wanted, found) in pairs(check, &self.known()) {
+    pub fn compare(&self, live: &Live, check: &FileCheck) -> Result<KnownDigests, Refusal> {
+        let known = self.known();
+        for (name, wanted, found) in pairs(check, &known) {
             if let (Some(wanted), Some(found)) = (wanted, found)
                 && wanted != found
             {
@@ -71,7 +72,7 @@ impl Digest {
                 return Err(refused::mismatch(live.id, text));
             }
         }
-        Ok(())
+        Ok(known)
     }
 }
 
@@ -100,10 +101,10 @@ impl Files {
     }
 }
 
-type Bytes = Option<[u8; 32]>;
+type Value = Option<[u8; 32]>;
 
 /// By name, what each digest has to be, and is.
-pub fn pairs(check: &FileCheck, known: &KnownDigests) -> [(&'static str, Bytes, Bytes); 2] {
+pub fn pairs(check: &FileCheck, known: &KnownDigests) -> [(&'static str, Value, Value); 2] {
     [
         ("SHA-256", check.sha256, known.sha256),
         ("BLAKE3", check.blake3, known.blake3),

@@ -73,7 +73,7 @@ impl Commit {
         self.note_landing(&meta, false)?;
         self.check_cut()?;
         let renamed = {
-            let _alone = ground.tree.naming().alone();
+            let _alone = ground.tree.name_lock().alone();
             rename_in(folder, UploadFolder::data_name(), &spot, record.replace)
         };
         match renamed {

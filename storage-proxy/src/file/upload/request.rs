@@ -35,7 +35,7 @@ pub enum Start {
     At(u64),
     /// There, and only if everything before has arrived, and nothing of what comes then. Whoever waits for more there loses
     /// his turn: it is most likely the same client, on a connection that nobody has told us is dead.
-    Again(u64),
+    Resumed(u64),
 }
 
 /// What a file has to be.

@@ -17,34 +17,34 @@ const SHORTEST: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Files {
-    /// Removes, until `stop`, what expires, what belongs to vfolders without a tree, and what requests have left that were
-    /// broken off. The first look reads what earlier lives have left.
-    pub async fn sweep_uploads(self, stop: CancellationToken) {
-        let pause = (self.limits().upload_expiry / 4).clamp(SHORTEST, LONGEST);
-        loop {
-            let names: Vec<String> = {
-                let volumes = self.tasks().volumes();
-                volumes.map(|volume| volume.name().to_owned()).collect()
-            };
-            for name in names {
-                self.sweep_volume(&name).await;
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = sleep(pause) => {}
-            }
-        }
-    }
-
     /// Reads what earlier lives have left, before anybody is let in: what those uploads have set aside is nobody else's. It
-    /// does not wait for a disk that hangs.
+    /// does not wait for a disk that hangs. Removes what is to go, as [`Files::sweep_uploads`] does later.
     pub async fn read_uploads(&self) {
-        let volumes = self.tasks().volumes();
-        let names: Vec<String> = volumes.map(|volume| volume.name().to_owned()).collect();
+        let names = self.volume_names();
         let reading = names.iter().map(|name| self.sweep_volume(name));
         if timeout(PATIENCE, join_all(reading)).await.is_err() {
             tracing::warn!("some volumes take long to tell of their uploads; it is not waited for");
         }
+    }
+
+    /// Removes, until `stop`, what expires, what belongs to vfolders without a tree, and what requests have left that were
+    /// broken off.
+    pub async fn sweep_uploads(self, stop: CancellationToken) {
+        let pause = (self.limits().upload_expiry / 4).clamp(SHORTEST, LONGEST);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(pause) => {}
+            }
+            for name in self.volume_names() {
+                self.sweep_volume(&name).await;
+            }
+        }
+    }
+
+    fn volume_names(&self) -> Vec<String> {
+        let volumes = self.tasks().volumes();
+        volumes.map(|volume| volume.name().to_owned()).collect()
     }
 
     async fn sweep_volume(&self, name: &str) {

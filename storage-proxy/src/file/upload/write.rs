@@ -145,13 +145,13 @@ fn take_turn(live: Arc<Live>, start: Start) -> Result<(Turn, u64), Refusal> {
     let at = match start {
         Start::Next => next,
         Start::At(at) => at,
-        Start::Again(at) if at == next => {
+        Start::Resumed(at) if at == next => {
             state
                 .writers
                 .retain(|w| w.at_work || !(w.begin..=w.end).contains(&at));
             at
         }
-        Start::Again(_) => {
+        Start::Resumed(_) => {
             let text = format!("must be {next}, which is how far the upload is");
             return Err(Refusal::field("offset", text));
         }

@@ -62,7 +62,7 @@ pub async fn patch(http: &Http, request: Request) -> Result<Response, Refused> {
     {
         state = http.files.set_upload_size(&grant, id, size).await?;
     }
-    let state = receive(http, &grant, state, Start::Again(offset), bytes).await?;
+    let state = receive(http, &grant, state, Start::Resumed(offset), bytes).await?;
     let mut response = empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
     headers.insert(UPLOAD_OFFSET, of_number(state.offset));

@@ -103,12 +103,12 @@ impl Put {
 
     /// Moves what has the hidden name to its place.
     pub(super) fn rename(&self, parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Fault> {
-        let alone = self.naming.alone();
+        let alone = self.name_lock.alone();
         let before = look(parent, name)?;
         pass("put.hidden");
         let renamed = renameat(parent, &self.hidden, parent, name);
-        // Also when it went well: of two names of one file, rename(2) leaves both.
         drop(alone);
+        // Also when it went well: of two names of one file, rename(2) leaves both.
         self.discard(parent);
         match renamed {
             Err(Errno::ISDIR | Errno::NOTEMPTY | Errno::EXIST) => Err(Fault::Exists),

@@ -27,7 +27,7 @@ use rustix::{
 };
 
 use super::{
-    Fault, FileKind, Meta, Naming, RelativePath,
+    Fault, FileKind, Meta, NameLock, RelativePath,
     error::{named, system},
     mkdir::make_ours,
     open::{open_directory, open_entry, open_path, own_handles},
@@ -50,7 +50,7 @@ pub struct Put {
     /// The directory of the last entry: the next one is most often in it, too.
     last: RefCell<Option<(RelativePath, Rc<OwnedFd>)>>,
     tally: Cell<Tally>,
-    naming: Arc<Naming>,
+    name_lock: Arc<NameLock>,
     /// Where it is noted in which directory the hidden name is, and which one is noted there.
     note: Option<File>,
     noted: RefCell<Option<RelativePath>>,
@@ -79,16 +79,16 @@ impl Put {
             hidden,
             last: RefCell::default(),
             tally: Cell::default(),
-            naming: Arc::default(),
+            name_lock: Arc::default(),
             note: None,
             noted: RefCell::default(),
         })
     }
 
-    /// In a tree of that naming.
+    /// In a tree with that lock.
     #[must_use]
-    pub fn among(mut self, naming: &Arc<Naming>) -> Self {
-        self.naming = Arc::clone(naming);
+    pub fn among(mut self, name_lock: &Arc<NameLock>) -> Self {
+        self.name_lock = Arc::clone(name_lock);
         self
     }
 

@@ -60,9 +60,10 @@ pub struct Landing {
 
 /// Digests that were computed of a file, for whoever wants to know later.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "their names say it")]
 pub struct KnownDigests {
+    /// SHA-256.
     pub sha256: Option<[u8; 32]>,
+    /// BLAKE3.
     pub blake3: Option<[u8; 32]>,
 }
 

@@ -9,7 +9,7 @@ mod mutated;
 mod quotas;
 mod removals;
 mod resumed;
-mod tars;
+pub mod tars;
 mod zips;
 
 use std::{

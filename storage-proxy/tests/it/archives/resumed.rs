@@ -163,22 +163,21 @@ async fn killed_while_it_replaces_something_it_leaves_nothing_hidden() {
         }
         assert_eq!(names(), ["a"]);
         assert_eq!(fs::read_to_string(directory.join("a")).unwrap(), content);
-        // What was hidden was counted when the second life came in, and is gone.
-        let asked = GetOwnerUsageRequest {
-            volume: "v".into(),
-            owner: "user:alice".into(),
-        };
-        // Counted anew by whoever comes in next.
-        let made = CreateDirectoryRequest {
+        // Who comes in next has it counted: without what was hidden, which was there when the second life came in.
+        let next = CreateDirectoryRequest {
             vfolder_id: vfolder.to_string(),
             path: "new".into(),
             ..CreateDirectoryRequest::default()
         };
         let epoch = if cancelled { 2 } else { 1 };
-        let made = proxy.granted_at(epoch, vfolder, GrantMode::ReadWrite, made);
-        proxy.files().create_directory(made).await.unwrap();
-        let told = proxy.storage().get_owner_usage(proxy.signed(asked)).await;
-        let told = told.unwrap().into_inner();
+        let next = proxy.granted_at(epoch, vfolder, GrantMode::ReadWrite, next);
+        proxy.files().create_directory(next).await.unwrap();
+        let asked = proxy.signed(GetOwnerUsageRequest {
+            volume: "v".into(),
+            owner: "user:alice".into(),
+        });
+        let told = proxy.storage().get_owner_usage(asked).await.unwrap();
+        let told = told.into_inner();
         let there = found(&tree);
         assert_eq!((told.bytes, told.files), (there.bytes, there.files));
     }

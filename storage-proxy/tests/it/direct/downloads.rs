@@ -215,3 +215,15 @@ async fn nothing_but_a_regular_file_is_sent() {
         assert_eq!(got.status, 409, "{path}: {got:?}");
     }
 }
+
+/// Whoever writes a file may set its date; a cache that believed it would never ask again (RFC 9110 §8.8.2.1).
+#[tokio::test]
+async fn no_file_was_changed_in_the_future() {
+    let direct = Direct::start().await;
+    let file = fs::File::create(direct.tree().join("f")).unwrap();
+    let later = SystemTime::now() + Duration::from_secs(1_000_000);
+    file.set_modified(later).unwrap();
+    let got = direct.read(&[&direct.file("f")]);
+    let date = |name: &str| httpdate::parse_http_date(got.header(name)).unwrap();
+    assert!(date("last-modified") <= date("date"), "{got:?}");
+}

@@ -394,22 +394,3 @@ async fn what_is_no_message_is_told_so_with_a_reason() {
         assert_eq!(refused::<()>(Err(status)).1, reason, "{method} {body:?}");
     }
 }
-
-/// Closing at once would reset the connection, and the reset may overtake the answer.
-#[tokio::test]
-async fn who_is_refused_while_he_still_sends_hears_why() {
-    let direct = Direct::start().await;
-    let token = direct.grant(GrantMode::ReadOnly, b"");
-    let head = format!(
-        "PATCH /v1/vfolders/{0}/uploads/{0} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
-         Tus-Resumable: 1.0.0\r\nContent-Length: 16777216\r\n\r\n",
-        direct.vfolder
-    );
-    let mut stream = connect(&direct);
-    stream.write_all(head.as_bytes()).unwrap();
-    // More than any socket holds.
-    stream.write_all(&vec![0; 16 << 20]).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    assert!(answer.starts_with(b"HTTP/1.1 403 "), "{answer:?}");
-}

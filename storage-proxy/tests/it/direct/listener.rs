@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
     process::{Command, Stdio},
 };
 
@@ -260,4 +262,46 @@ async fn a_watch_that_needs_no_grant_takes_no_place_from_others() {
     let got = tokio::task::spawn_blocking(move || super::as_bearer(&grant, &[&url]));
     assert_eq!(got.await.unwrap().body, b"data");
     assert!(watch.message().await.is_err(), "it was hung up on");
+}
+
+/// Closing at once would reset the connection, and the reset may overtake the answer.
+#[tokio::test]
+async fn who_is_refused_while_he_still_sends_hears_why() {
+    let direct = Direct::start().await;
+    let token = direct.grant(GrantMode::ReadOnly, b"");
+    let head = format!(
+        "PATCH /v1/vfolders/{0}/uploads/{0} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+         Tus-Resumable: 1.0.0\r\nContent-Length: 16777216\r\n\r\n",
+        direct.vfolder
+    );
+    let mut stream = TcpStream::connect(direct.address()).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    // More than any socket holds.
+    stream.write_all(&vec![0; 16 << 20]).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 403 "), "{answer:?}");
+}
+
+/// RFC 9110 §8.6.
+#[tokio::test]
+async fn an_answer_that_has_no_content_tells_no_length_of_it() {
+    let direct = Direct::start().await;
+    fs::write(direct.tree().join("f"), "data").unwrap();
+    let url = direct.file("f");
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let etag = direct.read(&[version, &url]).header("etag").to_owned();
+        let same = direct.read(&[version, "-H", &format!("If-None-Match: {etag}"), &url]);
+        assert_eq!(same.status, 304);
+        let able = curl(&[
+            version,
+            "-X",
+            "OPTIONS",
+            &format!("{}/uploads", direct.base()),
+        ]);
+        assert_eq!(able.status, 204);
+        for answer in [same, able] {
+            assert!(!answer.headers.contains_key("content-length"), "{answer:?}");
+        }
+    }
 }

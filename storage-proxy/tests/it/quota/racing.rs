@@ -1,69 +1,61 @@
-//! Those who change the same names at once.
+//! Those who change the same name at once.
 
-use futures_util::future::join_all;
-use vfolder_proto::v1::{FileCheck, MoveFileRequest, RemoveFilesRequest, UploadTarget};
+use std::fs;
+
+use vfolder_proto::{
+    storage::{ExtractArchive, StorageExistingFiles, run_task_request::Task},
+    v1::{FileCheck, UploadTarget},
+};
 
 use super::scene::Scene;
 use crate::{
-    proxy::set_up,
-    support::Dice,
+    archives::tars::tar,
+    proxy::{Proxy, set_up},
+    support::eventually,
     transfers::kit::{pieces, target},
 };
 
-const NAMES: [&str; 2] = ["a", "b"];
-const AT_ONCE: u64 = 8;
-const ROUNDS: usize = 300;
-
-/// Two that replace one file must not both subtract it; and who removes it must not subtract what was there before.
+/// One looks what is there, and before it takes its place, another has. Each must subtract what it has replaced itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn figures_stay_right_however_many_fight_over_the_same_names() {
-    let mut scene = Scene::start(set_up()).await;
+async fn of_two_that_replace_a_file_at_once_one_waits_for_the_other() {
+    // A second between the look and the rename.
+    let armed = Proxy::start_armed(set_up(), "put.hidden=pause").await;
+    let mut scene = Scene::of(armed.unwrap()).await;
     scene.limit(1 << 40, 0).await;
-    let scene = &scene;
-    join_all((0..AT_ONCE).map(|seed| async move {
-        let mut dice = Dice(seed + 1);
-        for _ in 0..ROUNDS {
-            let name = NAMES[dice.roll(2)];
-            // Whoever comes too late is refused.
-            match dice.roll(4) {
-                0 => {
-                    let content = vec![b'x'; 1 + dice.roll(5_000)];
-                    let to = UploadTarget {
-                        replace: true,
-                        ..target(name)
-                    };
-                    let client = scene.client();
-                    let _ = client
-                        .write(to, FileCheck::default(), pieces(&content, 9_000))
-                        .await;
-                }
-                1 | 2 => {
-                    let other = NAMES[usize::from(name == NAMES[0])];
-                    let request = MoveFileRequest {
-                        vfolder_id: scene.vfolder.to_string(),
-                        path: name.into(),
-                        new_path: other.into(),
-                        replace: true,
-                        ..MoveFileRequest::default()
-                    };
-                    let _ = scene.proxy.files().move_file(scene.granted(request)).await;
-                }
-                _ => {
-                    let request = RemoveFilesRequest {
-                        vfolder_id: scene.vfolder.to_string(),
-                        paths: vec![name.into()],
-                        missing_ok: true,
-                        ..RemoveFilesRequest::default()
-                    };
-                    let _ = scene
-                        .proxy
-                        .files()
-                        .remove_files(scene.granted(request))
-                        .await;
-                }
-            }
+    let tree = scene.proxy.tree(scene.vfolder);
+    let replaced = || UploadTarget {
+        replace: true,
+        ..target("f")
+    };
+    let client = scene.client();
+    let write = |size: usize| {
+        let content = vec![b'x'; size];
+        async move {
+            let whole = pieces(&content, 10_000);
+            let written = client.write(replaced(), FileCheck::default(), whole);
+            written.await.unwrap();
         }
-    }))
-    .await;
-    scene.is_right("after the fight").await;
+    };
+    write(5_000).await;
+    let archive = tar(&[(b'0', b"f", b"", b"from the archive")]);
+    let to = target("archive");
+    let sent = client.write(to, FileCheck::default(), pieces(&archive, 10_000));
+    sent.await.unwrap();
+    let extraction = Task::ExtractArchive(ExtractArchive {
+        vfolder_id: scene.vfolder.to_string(),
+        path: "archive".into(),
+        destination: Vec::new(),
+        existing: StorageExistingFiles::Replace.into(),
+        max_bytes: 1 << 30,
+        max_files: 100,
+        ..ExtractArchive::default()
+    });
+    let at_once = async {
+        let hidden = || fs::read_dir(&tree).unwrap().count() == 3;
+        eventually("it is there under another name", hidden).await;
+        write(700).await;
+    };
+    let (extracted, ()) = tokio::join!(scene.run(extraction), at_once);
+    extracted.unwrap();
+    scene.is_right("after both").await;
 }

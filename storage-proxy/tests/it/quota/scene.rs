@@ -21,7 +21,10 @@ pub struct Scene {
 
 impl Scene {
     pub async fn start(dir: TempDir) -> Self {
-        let proxy = Proxy::start_in(dir).await;
+        Self::of(Proxy::start_in(dir).await).await
+    }
+
+    pub async fn of(proxy: Proxy) -> Self {
         let vfolder = proxy.create().await;
         let mut scene = Self {
             proxy,

@@ -106,12 +106,7 @@ async fn a_fence_cuts_writers_off_and_what_has_arrived_stays() {
     let (sender, stream) = client.open_stream(To::UploadId(upload.id.clone()));
     let stream = tokio::spawn(stream);
     sender.send(Bytes::from_static(b"some")).await.unwrap();
-    let arrived = async {
-        while client.upload(&upload.id).await.unwrap().offset < 4 {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(Duration::from_secs(20), arrived).await.unwrap();
+    client.arrived(&upload.id, 4).await;
     let fence = proxy.signed(FenceTreeRequest {
         volume: "v".into(),
         vfolder_id: client.vfolder.to_string(),

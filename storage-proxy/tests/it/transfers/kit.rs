@@ -1,10 +1,10 @@
 //! A client of FileService, and what it sends.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::{StreamExt as _, iter, wrappers::ReceiverStream};
 use tonic::{Request, Status, Streaming};
 use uuid::Uuid;
@@ -104,6 +104,16 @@ impl<'a> Client<'a> {
             .granted_at(epoch, self.vfolder, GrantMode::ReadOnly, message);
         let answer = self.proxy.files().get_upload(request).await;
         answer.map(|answer| answer.into_inner())
+    }
+
+    /// Waits until everything before `offset` has arrived.
+    pub async fn arrived(&self, id: &str, offset: i64) {
+        let arrived = async {
+            while self.upload(id).await.unwrap().offset < offset {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(20), arrived).await.unwrap();
     }
 
     pub async fn commit(&self, id: &str, check: FileCheck) -> Result<FileEntry, Status> {

@@ -186,12 +186,7 @@ async fn nobody_writes_beyond_the_size_or_where_another_writes() {
     let (sender, stream) = client.open_stream(To::UploadId(upload.id.clone()));
     let stream = tokio::spawn(stream);
     sender.send(Bytes::from_static(b"012")).await.unwrap();
-    let arrived = async {
-        while client.upload(&upload.id).await.unwrap().offset < 3 {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(Duration::from_secs(20), arrived).await.unwrap();
+    client.arrived(&upload.id, 3).await;
     let taken = client.send(&upload.id, Some(2), pieces(b"x", 1)).await;
     assert_eq!(refused(taken).1, "UPLOAD_BUSY");
     let early = client.commit(&upload.id, FileCheck::default()).await;
@@ -224,12 +219,7 @@ async fn a_commit_of_a_whole_file_does_not_wait_for_a_stream_that_might_bring_mo
         let (sender, stream) = client.open_stream(To::UploadId(upload.id.clone()));
         let stream = tokio::spawn(stream);
         sender.send(Bytes::from_static(b"012")).await.unwrap();
-        let arrived = async {
-            while client.upload(&upload.id).await.unwrap().offset < 3 {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(Duration::from_secs(20), arrived).await.unwrap();
+        client.arrived(&upload.id, 3).await;
         let check = blake3_check(b"012");
         if size.is_none() {
             // More may come, for all that anybody knows.

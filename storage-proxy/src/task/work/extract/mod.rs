@@ -186,5 +186,5 @@ fn destination(
         .directory(&extraction.destination)
         .map_err(&at)?;
     let put = Put::into(destination, hidden).map_err(&at)?;
-    Ok(put.among(inside.tree.naming()))
+    Ok(put.among(inside.tree.name_lock()))
 }

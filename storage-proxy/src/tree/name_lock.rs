@@ -6,9 +6,9 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 /// others in this process from changing that in between: else two would count the same file, or none of them. Of a tree, all
 /// must have the same one.
 #[derive(Debug, Default)]
-pub struct Naming(RwLock<()>);
+pub struct NameLock(RwLock<()>);
 
-impl Naming {
+impl NameLock {
     /// To unlink names: two who unlink the same one can't both succeed. Not for one name of several.
     pub fn beside_others(&self) -> RwLockReadGuard<'_, ()> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
