@@ -5,6 +5,8 @@ use std::{ffi::CString, fmt};
 
 use thiserror::Error;
 
+use crate::error::encoded;
+
 /// Longest component in bytes (`NAME_MAX`, limits.h).
 pub const NAME_MAX: usize = 255;
 /// Longest path in bytes with its final NUL (`PATH_MAX`, limits.h).
@@ -124,11 +126,27 @@ impl RelativePath {
 
 impl fmt::Display for RelativePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_root() {
-            f.write_str(".")
-        } else {
-            f.write_str(&String::from_utf8_lossy(&self.0))
-        }
+        f.write_str(&shown(&self.0))
+    }
+}
+
+/// A path for people, in a text that has to be short: what is no UTF-8 is replaced, and of a long one only the end is there,
+/// which says more than the beginning. The root is ".".
+pub fn shown(path: &[u8]) -> String {
+    /// Bytes of a header, where such texts travel.
+    const ROOM: usize = 768;
+    if path.is_empty() {
+        return ".".to_owned();
+    }
+    let text = String::from_utf8_lossy(path);
+    let mut taken = 0;
+    let over = text.char_indices().rev().find(|(_, c)| {
+        taken += encoded(*c);
+        taken > ROOM
+    });
+    match over {
+        None => text.into_owned(),
+        Some((at, c)) => format!("…{}", text.get(at + c.len_utf8()..).unwrap_or_default()),
     }
 }
 

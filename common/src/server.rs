@@ -4,6 +4,7 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -21,6 +22,8 @@ pub const STREAM_WINDOW: u32 = 1 << 20;
 pub const CONNECTION_WINDOW: u32 = 1 << 30;
 /// HTTP/2: the largest frame that we take. Larger ones mean less work for each byte; 16 KiB is the default.
 pub const FRAME_SIZE: u32 = 128 * 1024;
+/// A TLS handshake takes no longer: until then nobody has shown who he is.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// A certificate, its key and the authorities that the other side's certificate must come from. PEM files.
 #[derive(Clone, Debug, Deserialize)]
@@ -88,7 +91,8 @@ pub fn announce(file: &Path, address: SocketAddr) -> Result<(), ListenError> {
 
 /// TLS as a server.
 pub fn server_tls(files: &TlsFiles) -> Result<ServerTlsConfig, ListenError> {
-    let mut tls = ServerTlsConfig::new().identity(identity(files)?);
+    let tls = ServerTlsConfig::new().timeout(HANDSHAKE);
+    let mut tls = tls.identity(identity(files)?);
     if let Some(ca) = &files.ca_file {
         tls = tls.client_ca_root(Certificate::from_pem(read(ca)?));
     }

@@ -27,7 +27,7 @@ use vfolder_proto::{
 use crate::{
     config::ManagerConfig,
     context::{Context, Settings},
-    gate::{GateLayer, Rules, Verifier, auth::AuthError, rules::RulesError},
+    gate::{GateLayer, MAX_PUBLIC_MESSAGE, Rules, Verifier, auth::AuthError, rules::RulesError},
     grpc::{
         grants::Grants, mounts::Mounts, operations::Operations, quotas::Quotas, trees::Trees,
         vfolders::Vfolders, volumes::VolumesService,
@@ -44,6 +44,8 @@ use crate::{
 
 /// How long requests that are under way may take once the manager is told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
+/// Requests under way on one connection: each holds memory before it is known whose it is.
+const MAX_STREAMS: u32 = 1_000;
 /// How often the manager looks whether its database answers.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -134,7 +136,8 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
         .initial_stream_window_size(server::STREAM_WINDOW)
         .initial_connection_window_size(server::CONNECTION_WINDOW)
-        .max_frame_size(server::FRAME_SIZE);
+        .max_frame_size(server::FRAME_SIZE)
+        .max_concurrent_streams(MAX_STREAMS);
     if let Some(files) = &config.tls {
         builder = builder.tls_config(server::server_tls(files)?)?;
     }
@@ -154,8 +157,16 @@ pub async fn serve(
         .add_service(ours!(OperationServiceServer, operations.clone()))
         .add_service(ours!(OperationsServer, operations))
         .add_service(health_service)
-        .add_service(reflection()?.build_v1()?)
-        .add_service(reflection()?.build_v1alpha()?);
+        .add_service(
+            reflection()?
+                .build_v1()?
+                .max_decoding_message_size(MAX_PUBLIC_MESSAGE),
+        )
+        .add_service(
+            reflection()?
+                .build_v1alpha()?
+                .max_decoding_message_size(MAX_PUBLIC_MESSAGE),
+        );
 
     let mut background = JoinSet::new();
     let (store, stop) = (ctx.store.clone(), ctx.stop.clone());

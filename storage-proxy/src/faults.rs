@@ -56,6 +56,9 @@ pub const POINTS: &[&str] = &[
     "trash.begin",
     "trash.renamed",
     "trash.synced",
+    // MoveFile: before the rename that replaces nothing. RemoveFiles: before a directory is synced of which something went.
+    "files.moving",
+    "files.removed",
     // Before each file that is destroyed, wherever it is; before each part of a huge one's space that is given back.
     "remove.entry",
     "remove.step",

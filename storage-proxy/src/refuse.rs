@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use uuid::Uuid;
-use vfolder_common::error::{Reason, Refusal};
+use vfolder_common::{
+    error::{Reason, Refusal},
+    path::shown,
+};
 
 use crate::{
     task::{EnterError, FailureKind, Refused},
@@ -60,7 +63,7 @@ pub fn by_fence(error: &EnterError) -> Refusal {
 
 /// Of a walk through a tree.
 pub fn by_tree(error: &TreeError) -> Refusal {
-    by_fault(error.fault, &String::from_utf8_lossy(&error.path))
+    by_fault(error.fault, &shown(&error.path))
 }
 
 /// A vfolder without a tree.
@@ -72,10 +75,9 @@ pub fn no_tree(vfolder: Uuid) -> Refusal {
     .with_resource("vfolder", vfolder.to_string(), "no tree")
 }
 
-/// Of one file.
+/// Of one file: its path as [`shown`].
 pub fn by_fault(fault: Fault, path: &str) -> Refusal {
-    let shown = if path.is_empty() { "." } else { path };
-    let text = format!("\"{shown}\" {fault}");
+    let text = format!("\"{path}\" {fault}");
     let reason = match fault {
         Fault::Cancelled => Reason::Cancelled,
         Fault::NotFound | Fault::Gone => Reason::FileNotFound,
@@ -91,7 +93,7 @@ pub fn by_fault(fault: Fault, path: &str) -> Refusal {
         Fault::System(_, Errno::NAMETOOLONG) => return Refusal::field("path", fault.to_string()),
         Fault::System(_, errno) => of_errno(errno),
     };
-    Refusal::new(reason, text).with_resource("file", shown, fault.to_string())
+    Refusal::new(reason, text).with_resource("file", path, fault.to_string())
 }
 
 /// Why a task failed, as the manager and the users know it.

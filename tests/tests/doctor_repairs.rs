@@ -3,11 +3,12 @@
 use std::{fs, process::Command};
 
 use serde_json::Value;
+use tonic::Code;
 use vfolder_proto::{
     google::longrunning::operation::Result as Outcome,
     v1::{MountMode, VFolderStatus},
 };
-use vfolder_tests::{Engine, System, eventually, fill, on_each_engine};
+use vfolder_tests::{Engine, System, assert_refused, eventually, fill, on_each_engine};
 
 use crate::staged::Staged;
 
@@ -62,6 +63,10 @@ async fn a_status_that_nothing_backs_is_taken_to_one_that_can_be_acted_on(engine
         fill(&system.tree(&id), 5, 10);
         broken.push((id, status, mended));
     }
+    // A session read it while an operation worked in it.
+    let performing = broken[1].0.clone();
+    let mount = alice.mount(&performing, "s", MountMode::ReadOnly).await;
+    let mount = mount.unwrap();
     system.manager.kill();
     for (id, status, _) in &broken {
         // Straight into the row: no operation, and the history says otherwise.
@@ -92,6 +97,13 @@ async fn a_status_that_nothing_backs_is_taken_to_one_that_can_be_acted_on(engine
         alice.wait(&purge.name).await.result,
         Some(Outcome::Response(_))
     ));
+    // Also where somebody had it mounted: ERROR admits no mounts, and none could end there.
+    let unmounted = alice.unmount(&mount).await;
+    assert_refused(unmounted, Code::NotFound, "MOUNT_NOT_FOUND");
+    assert_eq!(
+        alice.trash(&performing).await.unwrap().status(),
+        VFolderStatus::Trashed
+    );
     let done = repair(&system);
     assert!(done.statuses.is_empty(), "{done:?}");
 }

@@ -14,6 +14,7 @@ on_each_engine!(
     a_clone_that_is_given_up_frees_its_source_and_is_never_taken_for_whole,
     a_purge_that_is_given_up_can_be_repeated,
     a_crash_loop_ends,
+    attempts_that_find_the_storage_proxy_away_use_up_none,
     an_operation_does_not_wait_out_its_pause_once_its_storage_proxy_is_back,
 );
 
@@ -107,6 +108,51 @@ async fn a_crash_loop_ends(engine: Engine) {
     assert!(matches!(ended.result, Some(Outcome::Error(_))), "{ended:?}");
     assert_eq!(operation_metadata(&ended).attempt, 3);
     std::fs::rename(&aside, &volume).unwrap();
+}
+
+async fn attempts_that_find_the_storage_proxy_away_use_up_none(engine: Engine) {
+    let mut system = System::on(engine)
+        .with(|s| s.operations = "max_attempts = 20\nmax_backoff = \"200ms\"".into())
+        .start()
+        .await;
+    let alice = system.user("alice");
+    let id = alice.create("data").await.unwrap().id;
+    pause(&system).await;
+    let clone = alice.clone_to(&id, "copy").await.unwrap();
+    system.storage.kill();
+    resume(&system).await;
+    let after = async |attempts| {
+        eventually("more attempts", async || {
+            let op = operation_metadata(&alice.operation(&clone.name).await.unwrap());
+            (op.attempt >= attempts).then_some(())
+        })
+        .await;
+    };
+    after(1).await;
+    // As after a long outage.
+    let row = format!(
+        "WHERE id = '{}'",
+        clone.name.trim_start_matches("operations/")
+    );
+    let many = format!("UPDATE operations SET attempt = 100 {row}");
+    system.database.execute(&many).await;
+    after(101).await;
+    // It is back before what it serves is.
+    let volume = system.volume().to_owned();
+    let aside = volume.with_extension("aside");
+    std::fs::rename(&volume, &aside).unwrap();
+    system.start_storage().await;
+    let failed = format!("SELECT CAST(failures AS TEXT) AS value FROM operations {row}");
+    eventually("one has failed at work", async || {
+        (system.database.values(&failed).await[0] != "0").then_some(())
+    })
+    .await;
+    std::fs::rename(&aside, &volume).unwrap();
+    let ended = alice.wait(&clone.name).await;
+    assert!(
+        matches!(ended.result, Some(Outcome::Response(_))),
+        "{ended:?}"
+    );
 }
 
 async fn an_operation_does_not_wait_out_its_pause_once_its_storage_proxy_is_back(engine: Engine) {

@@ -4,8 +4,9 @@ use std::{fs, process::Command, time::SystemTime};
 
 use tonic::{Code, Request, Status, transport::Channel};
 use vfolder_proto::v1::{
-    CreateDirectoryRequest, CreateGrantRequest, Grant, ListFilesRequest, MountMode, VFolder,
-    VFolderPermission, file_service_client::FileServiceClient,
+    CreateDirectoryRequest, CreateGrantRequest, Grant, ListFilesRequest, MountMode,
+    PauseVolumeRequest, PurgeVFolderRequest, RemoveTreeRequest, VFolder, VFolderPermission,
+    file_service_client::FileServiceClient,
 };
 use vfolder_tests::{Engine, System, assert_field_refused, assert_refused, on_each_engine};
 
@@ -14,6 +15,7 @@ on_each_engine!(
     a_write_grant_ends_with_a_clone,
     a_write_grant_ends_with_the_trash,
     every_grant_ends_with_a_purge,
+    a_grant_ends_with_what_still_waits_for_its_turn,
     who_may_not_gets_none,
     a_grant_for_a_directory_leads_no_further,
     a_storage_proxy_that_is_away_or_serves_nobody_is_told_of,
@@ -205,6 +207,46 @@ async fn every_grant_ends_with_a_purge(engine: Engine) {
     let refused = alice.grant(&id, MountMode::ReadOnly).await;
     assert_refused(refused, Code::FailedPrecondition, "VFOLDER_STATUS");
     system.assert_sound().await;
+}
+
+async fn a_grant_ends_with_what_still_waits_for_its_turn(engine: Engine) {
+    let system = System::start(engine).await;
+    let alice = system.user("alice");
+    let request = PauseVolumeRequest {
+        volume: "local".into(),
+        ..PauseVolumeRequest::default()
+    };
+    let made = async |name| {
+        let id = alice.create(name).await.unwrap().id;
+        fs::write(system.tree(&id).join("f"), "data").unwrap();
+        let write = alice.grant(&id, MountMode::ReadWrite).await.unwrap();
+        (id, write)
+    };
+    let (cloned, performed, purged) = (made("c").await, made("p").await, made("d").await);
+    let admin = system.admin();
+    admin.volumes.clone().pause_volume(request).await.unwrap();
+    alice.clone_to(&cloned.0, "copy").await.unwrap();
+    let removal = RemoveTreeRequest {
+        vfolder_id: performed.0.clone(),
+        paths: vec!["f".into()],
+        ..RemoveTreeRequest::default()
+    };
+    alice.trees.clone().remove_tree(removal).await.unwrap();
+    let purge = PurgeVFolderRequest {
+        vfolder_id: purged.0.clone(),
+        skip_trash: true,
+        ..PurgeVFolderRequest::default()
+    };
+    alice.vfolders.clone().purge_v_folder(purge).await.unwrap();
+    for (id, write) in [&cloned, &performed, &purged] {
+        assert_write_refused(write, id).await;
+    }
+    // They can be read until the work begins.
+    for (id, grant) in [&cloned, &performed] {
+        assert_reads(grant, id).await;
+    }
+    let listed = list(&purged.1, &purged.0, "").await;
+    assert_refused(listed, Code::Aborted, "GRANT_STALE");
 }
 
 async fn who_may_not_gets_none(engine: Engine) {

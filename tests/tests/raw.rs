@@ -55,11 +55,13 @@ impl Raw {
     }
 
     /// Sends it with this body, and reads the whole answer.
-    pub async fn send(mut self, body: Bytes) -> Answer {
-        let request = self
-            .request
-            .body(Body::new(Full::new(body)))
-            .expect("it is a request");
+    pub async fn send(self, body: Bytes) -> Answer {
+        self.send_body(Body::new(Full::new(body))).await
+    }
+
+    /// The same with a body that comes bit by bit.
+    pub async fn send_body(mut self, body: Body) -> Answer {
+        let request = self.request.body(body).expect("it is a request");
         let channel = self.channel.ready().await.expect("the channel is ready");
         let (head, body) = channel
             .call(request)

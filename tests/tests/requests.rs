@@ -7,7 +7,8 @@ use tonic::Code;
 use uuid::Uuid;
 use vfolder_proto::google::longrunning::operation::Result as OperationResult;
 use vfolder_proto::v1::{
-    CloneVFolderRequest, CreateVFolderRequest, DeleteVFolderRequest, VFolder, VFolderStatus,
+    CloneVFolderRequest, CreateVFolderRequest, DeleteVFolderRequest, UpdateVFolderRequest, VFolder,
+    VFolderStatus,
 };
 use vfolder_tests::{Engine, System, assert_refused, on_each_engine};
 
@@ -17,6 +18,7 @@ on_each_engine!(
     a_request_id_is_its_users_own,
     a_request_that_comes_many_times_at_once_is_carried_out_once,
     a_repeated_clone_is_answered_whatever_the_source_is_by_then,
+    a_repeated_clone_is_the_same_whatever_its_sources_limits_are_by_then,
     a_request_that_failed_may_be_repeated,
     of_many_who_trash_with_allow_missing_all_succeed,
 );
@@ -200,6 +202,43 @@ async fn a_repeated_clone_is_answered_whatever_the_source_is_by_then(engine: Eng
     };
     let refused = vfolders.clone_v_folder(other).await;
     assert_refused(refused, Code::FailedPrecondition, "VFOLDER_STATUS");
+}
+
+async fn a_repeated_clone_is_the_same_whatever_its_sources_limits_are_by_then(engine: Engine) {
+    let system = System::start(engine).await;
+    let alice = system.user("alice");
+    let source = alice.create("source").await.unwrap().id;
+    let request = CloneVFolderRequest {
+        source_id: source.clone(),
+        vfolder: named("copy"),
+        request_id: Uuid::new_v4().to_string(),
+        ..CloneVFolderRequest::default()
+    };
+    let clone = async || {
+        let begun = alice.vfolders.clone().clone_v_folder(request.clone()).await;
+        begun.unwrap().into_inner().name
+    };
+    let first = clone().await;
+    alice.wait(&first).await;
+    let update = UpdateVFolderRequest {
+        vfolder: Some(VFolder {
+            id: source,
+            max_bytes: Some(1 << 30),
+            ..VFolder::default()
+        }),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["max_bytes".into()],
+        }),
+        validate_only: false,
+    };
+    let updated = system
+        .admin()
+        .vfolders
+        .clone()
+        .update_v_folder(update)
+        .await;
+    updated.unwrap();
+    assert_eq!(clone().await, first);
 }
 
 async fn a_request_that_failed_may_be_repeated(engine: Engine) {

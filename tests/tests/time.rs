@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tonic::Code;
 use vfolder_proto::v1::{
-    DeleteVFolderRequest, ListMountsRequest, MountMode, MountRequest, RenewMountRequest,
-    ResetStatusRequest, VFolderStatus,
+    DeleteVFolderRequest, ListMountsRequest, ListVFoldersRequest, MountMode, MountRequest,
+    RenewMountRequest, ResetStatusRequest, VFolderStatus,
 };
 use vfolder_tests::{Engine, System, assert_refused, eventually, on_each_engine};
 
@@ -19,6 +19,8 @@ on_each_engine!(
     an_expired_mount_counts_for_nothing_before_it_is_swept,
     a_renewed_mount_lives_on,
     the_trash_is_emptied_when_its_time_has_come,
+    the_trash_of_a_volume_that_cannot_be_written_waits,
+    a_list_goes_on_after_mounts_that_have_expired,
     a_restored_vfolder_is_not_purged,
     an_error_is_reset_to_what_is_on_disk,
 );
@@ -160,6 +162,85 @@ async fn a_renewed_mount_lives_on(engine: Engine) {
     })
     .await;
     assert_eq!(alice.status(&id).await, VFolderStatus::Mounted);
+}
+
+/// A purge that fails would leave ERROR, from where nothing can be restored.
+async fn the_trash_of_a_volume_that_cannot_be_written_waits(engine: Engine) {
+    let system = System::on(engine)
+        .with(|s| s.operations = "give_up_after = \"1s\"\nmax_backoff = \"50ms\"".into())
+        .start()
+        .await;
+    let alice = system.user("alice");
+    let id = alice.create("data").await.unwrap().id;
+    alice.trash(&id).await.unwrap();
+    let volume = system.volume().to_owned();
+    let aside = volume.with_extension("aside");
+    let other = alice.create("other").await.unwrap().id;
+    std::fs::rename(&volume, &aside).unwrap();
+    let past = system.database.time(-60);
+    let due = format!("UPDATE vfolders SET purge_time = {past} WHERE id = '{id}'");
+    system.database.execute(&due).await;
+    // A sweep looks at the mounts, and then at the trash: after two, one has looked at it.
+    for _ in 0..3 {
+        let request = mount_for(&other, Duration::from_secs(60));
+        alice.mounts.clone().mount(request).await.unwrap();
+        let past = system.database.time(-1);
+        let lapsed = format!("UPDATE mounts SET expire_time = {past}");
+        system.database.execute(&lapsed).await;
+        let left = "SELECT CAST(count(*) AS TEXT) AS value FROM mounts";
+        eventually("the mounts are swept", async || {
+            (system.database.values(left).await[0] == "0").then_some(())
+        })
+        .await;
+    }
+    assert_eq!(alice.status(&id).await, VFolderStatus::Trashed);
+    std::fs::rename(&aside, &volume).unwrap();
+    eventually("the trash is emptied", async || {
+        (alice.status(&id).await == VFolderStatus::Deleted).then_some(())
+    })
+    .await;
+    system.assert_sound().await;
+}
+
+/// They are no more what was asked for, and the next page still comes.
+async fn a_list_goes_on_after_mounts_that_have_expired(engine: Engine) {
+    let mut system = System::start(engine).await;
+    system.change(|s| s.tick = "1h".into());
+    system.manager.kill();
+    system.start_manager().await;
+    let alice = system.user("alice");
+    let mut ids = Vec::new();
+    for name in ["one", "two", "three", "four", "five"] {
+        let id = alice.create(name).await.unwrap().id;
+        let request = mount_for(&id, Duration::from_secs(60));
+        alice.mounts.clone().mount(request).await.unwrap();
+        ids.push(id);
+    }
+    let past = system.database.time(-1);
+    for id in &ids[1..4] {
+        let lapsed = format!("UPDATE mounts SET expire_time = {past} WHERE vfolder_id = '{id}'");
+        system.database.execute(&lapsed).await;
+    }
+    let (mut found, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = ListVFoldersRequest {
+            statuses: vec![VFolderStatus::Mounted.into()],
+            page_size: 2,
+            page_token,
+            ..ListVFoldersRequest::default()
+        };
+        let page = alice.vfolders.clone().list_v_folders(request).await;
+        let page = page.unwrap().into_inner();
+        found.extend(page.vfolders.into_iter().map(|v| v.id));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    found.sort();
+    let mut still = vec![ids[0].clone(), ids[4].clone()];
+    still.sort();
+    assert_eq!(found, still);
 }
 
 async fn the_trash_is_emptied_when_its_time_has_come(engine: Engine) {

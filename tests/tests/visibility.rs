@@ -2,16 +2,19 @@
 
 use tonic::Code;
 use vfolder_proto::{
-    google::longrunning::{ListOperationsRequest, operation::Result as OperationResult},
+    google::longrunning::{ListOperationsRequest, Operation, operation::Result as OperationResult},
     v1::{
         CloneVFolderRequest, CreateVFolderRequest, ExplainRequest, ListEventsRequest, Owner,
         UpdateVFolderRequest, VFolder, VFolderServiceWatchRequest, owner,
     },
 };
-use vfolder_tests::{Engine, System, User, assert_refused, on_each_engine, operation_metadata};
+use vfolder_tests::{
+    Engine, System, User, assert_refused, fill, on_each_engine, operation_metadata,
+};
 
 on_each_engine!(
     a_private_clone_of_a_projects_vfolder_stays_private,
+    why_a_private_clone_failed_stays_private,
     what_was_handed_over_is_seen_no_more,
     a_watch_ends_when_its_vfolder_is_handed_over,
     nobody_may_be_called_system,
@@ -34,6 +37,44 @@ async fn shared(user: &User, name: &str) -> String {
     };
     let made = user.vfolders.clone().create_v_folder(request).await;
     made.unwrap().into_inner().id
+}
+
+/// Its limits, and how much of them is used, are its own.
+async fn why_a_private_clone_failed_stays_private(engine: Engine) {
+    let system = System::start(engine).await;
+    let (alice, bob) = (system.member("alice", &["p"]), system.member("bob", &["p"]));
+    let source = shared(&alice, "shared").await;
+    fill(&system.tree(&source), 3, 1_000);
+    let request = CloneVFolderRequest {
+        source_id: source.clone(),
+        vfolder: Some(VFolder {
+            name: "small".into(),
+            max_bytes: Some(1_234),
+            ..VFolder::default()
+        }),
+        ..CloneVFolderRequest::default()
+    };
+    let begun = bob.vfolders.clone().clone_v_folder(request).await.unwrap();
+    let name = begun.into_inner().name;
+    let [his, hers] = [bob.wait(&name).await, alice.wait(&name).await];
+    let told = |ended: &Operation| match &ended.result {
+        Some(OperationResult::Error(status)) => (status.code, format!("{status:?}")),
+        other => panic!("it did not fail: {other:?}"),
+    };
+    let exhausted = i32::from(Code::ResourceExhausted);
+    assert!(told(&his).1.contains("1234"), "{his:?}");
+    assert_eq!((told(&his).0, told(&hers).0), (exhausted, exhausted));
+    let target = &operation_metadata(&his).vfolder_id;
+    let request = ListEventsRequest {
+        vfolder_id: source,
+        ..ListEventsRequest::default()
+    };
+    let events = alice.vfolders.clone().list_events(request).await.unwrap();
+    let events = format!("{:?}", events.into_inner());
+    assert!(events.contains("QUOTA_EXCEEDED"), "{events}");
+    for text in [told(&hers).1, events] {
+        assert!(!text.contains("1234") && !text.contains(target), "{text}");
+    }
 }
 
 /// Gives the vfolder to the project.

@@ -3,15 +3,21 @@
 use std::io::Write as _;
 
 use bytes::Bytes;
+use http_body::Frame;
+use http_body_util::StreamBody;
 use prost::Message as _;
-use tonic::Code;
-use vfolder_proto::v1::{GetVFolderRequest, ListFilesRequest, ListVFoldersRequest, VFolder};
+use tonic::{Code, Status, body::Body};
+use vfolder_proto::v1::{
+    GetVFolderRequest, ListFilesRequest, ListVFoldersRequest, StatFileRequest, VFolder,
+};
 use vfolder_tests::{Engine, System, assert_refused, on_each_engine};
 
 use crate::raw::{Raw, frame};
 
 on_each_engine!(
     a_malformed_message_is_an_invalid_argument,
+    bytes_that_follow_the_only_message_are_the_callers_fault,
+    a_path_of_any_length_and_bytes_is_told_of_in_headers_that_fit,
     an_oversized_message_exhausts_a_limit,
     a_message_that_grows_when_decompressed_exhausts_the_same_limit,
     compressed_messages_are_read,
@@ -106,6 +112,46 @@ async fn a_malformed_message_is_an_invalid_argument(engine: Engine) {
             );
         }
     }
+}
+
+/// When its storage-proxy is at work on the first.
+async fn bytes_that_follow_the_only_message_are_the_callers_fault(engine: Engine) {
+    let wire = Wire::new(engine).await;
+    let method = "vfolder.v1.FileService/ListFiles";
+    for _ in 0..3 {
+        let (more, frames) = tokio::sync::mpsc::channel::<Result<_, Status>>(2);
+        let frames = tokio_stream::wrappers::ReceiverStream::new(frames);
+        for part in [frame(0, &wire.good(method)), frame(0, b"more")] {
+            more.send(Ok(Frame::data(part))).await.unwrap();
+        }
+        let body = Body::new(StreamBody::new(frames));
+        let answer = wire.to(method).send_body(body).await;
+        drop(more);
+        assert_refused(
+            answer.into_result(),
+            Code::InvalidArgument,
+            "MESSAGE_MALFORMED",
+        );
+    }
+    let log = wire.system.manager.log();
+    assert!(!log.contains("storage-proxy lost"));
+}
+
+/// A response with more than a connection takes would break it, with all that is under way on it.
+async fn a_path_of_any_length_and_bytes_is_told_of_in_headers_that_fit(engine: Engine) {
+    let wire = Wire::new(engine).await;
+    let strange = [&[0xff; 200][..], b"/"].concat().repeat(20);
+    let path = &strange[..strange.len() - 1];
+    let stat = StatFileRequest {
+        vfolder_id: wire.vfolder.clone(),
+        path_bytes: path.to_vec().into(),
+        ..StatFileRequest::default()
+    };
+    let method = "vfolder.v1.FileService/StatFile";
+    let answer = wire.to(method).send(frame(0, &stat.encode_to_vec())).await;
+    assert_refused(answer.into_result(), Code::NotFound, "FILE_NOT_FOUND");
+    let log = wire.system.manager.log();
+    assert!(!log.contains("storage-proxy lost"));
 }
 
 async fn an_oversized_message_exhausts_a_limit(engine: Engine) {

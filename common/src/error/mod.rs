@@ -7,7 +7,9 @@
 mod exceeded;
 mod reason;
 mod refusal;
+mod room;
 
 pub use exceeded::Exceeded;
 pub use reason::Reason;
 pub use refusal::{DOMAIN, Fields, Refusal};
+pub use room::encoded;

@@ -6,23 +6,20 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, PreconditionViolation, StatusExt as _};
 use uuid::Uuid;
 
-use super::Reason;
+use super::{
+    Reason,
+    room::{TEXT, VALUE, VIOLATIONS, encoded, shorten},
+};
 
 /// The `domain` of every `ErrorInfo`.
 pub const DOMAIN: &str = "vfolder.v1";
 
 /// The most wrong fields that are named.
 const MAX_VIOLATIONS: usize = 16;
-/// The most characters of a text that may echo the request.
-const MAX_TEXT: usize = 240;
 
-/// Keeps texts that echo a request from outgrowing the response's headers.
-fn shorten(mut text: String) -> String {
-    if let Some((end, _)) = text.char_indices().nth(MAX_TEXT) {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
+/// A value of the details.
+fn value(text: impl Into<String>) -> String {
+    shorten(&text.into(), VALUE, char::len_utf8).into_owned()
 }
 
 /// Why a request is not carried out.
@@ -32,16 +29,19 @@ pub struct Refusal {
     text: String,
     metadata: HashMap<String, String>,
     details: Box<ErrorDetails>,
+    /// Of violations, in bytes.
+    room: usize,
 }
 
 impl Refusal {
-    /// `text` is for people and says what to do.
+    /// `text` is for people and says what to do. As all that is added, it is cut to what a response's headers have room for.
     pub fn new(reason: Reason, text: impl Into<String>) -> Self {
         Self {
             reason,
-            text: text.into(),
+            text: shorten(&text.into(), TEXT, encoded).into_owned(),
             metadata: HashMap::new(),
             details: Box::new(ErrorDetails::new()),
+            room: VIOLATIONS,
         }
     }
 
@@ -84,7 +84,7 @@ impl Refusal {
     /// Adds to `ErrorInfo.metadata`.
     #[must_use]
     pub fn with_metadata(mut self, key: &str, value: impl Into<String>) -> Self {
-        self.metadata.insert(key.to_owned(), value.into());
+        self.metadata.insert(key.to_owned(), self::value(value));
         self
     }
 
@@ -109,8 +109,11 @@ impl Refusal {
         subject: impl Into<String>,
         description: impl Into<String>,
     ) -> Self {
-        self.details
-            .add_precondition_failure_violation(kind, subject, description);
+        let (subject, description) = (value(subject), value(description));
+        if self.has_room(&subject, &description) {
+            self.details
+                .add_precondition_failure_violation(kind, subject, description);
+        }
         self
     }
 
@@ -122,7 +125,8 @@ impl Refusal {
         name: impl Into<String>,
         description: impl Into<String>,
     ) -> Self {
-        self.details.set_resource_info(kind, name, "", description);
+        self.details
+            .set_resource_info(kind, value(name), "", value(description));
         self
     }
 
@@ -133,16 +137,28 @@ impl Refusal {
         subject: impl Into<String>,
         description: impl Into<String>,
     ) -> Self {
-        self.details
-            .add_quota_failure_violation(subject, description);
+        let (subject, description) = (value(subject), value(description));
+        if self.has_room(&subject, &description) {
+            self.details
+                .add_quota_failure_violation(subject, description);
+        }
         self
     }
 
     /// Adds a violation to `BadRequest`.
     #[must_use]
     pub fn with_field(mut self, field: impl Into<String>, description: impl Into<String>) -> Self {
-        self.details.add_bad_request_violation(field, description);
+        let (field, description) = (value(field), value(description));
+        if self.has_room(&field, &description) {
+            self.details.add_bad_request_violation(field, description);
+        }
         self
+    }
+
+    fn has_room(&mut self, subject: &str, description: &str) -> bool {
+        let left = self.room.checked_sub(subject.len() + description.len());
+        self.room = left.unwrap_or(self.room);
+        left.is_some()
     }
 
     /// What `PreconditionFailure` says so far.
@@ -172,16 +188,20 @@ impl From<Refusal> for Status {
 
 /// Collects what is wrong with a request, so that the client learns all of it at once.
 #[derive(Debug, Default)]
-pub struct Fields(Vec<FieldViolation>);
+pub struct Fields {
+    wrong: Vec<FieldViolation>,
+    /// In bytes.
+    taken: usize,
+}
 
 impl Fields {
-    /// Notes a wrong field. What comes after many is dropped: a refusal travels in HTTP/2 headers, which have a limit.
+    /// Notes a wrong field. What comes after many is dropped.
     pub fn wrong(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        if self.0.len() < MAX_VIOLATIONS {
-            self.0.push(FieldViolation::new(
-                shorten(field.into()),
-                shorten(description.into()),
-            ));
+        let (field, description) = (value(field), value(description));
+        let taken = self.taken + field.len() + description.len();
+        if self.wrong.len() < MAX_VIOLATIONS && taken <= VIOLATIONS {
+            self.taken = taken;
+            self.wrong.push(FieldViolation::new(field, description));
         }
     }
 
@@ -198,7 +218,7 @@ impl Fields {
 
     /// An error if anything was wrong.
     pub fn finish(self) -> Result<(), Refusal> {
-        if self.0.is_empty() {
+        if self.wrong.is_empty() {
             Ok(())
         } else {
             Err(self.into_refusal())
@@ -206,15 +226,11 @@ impl Fields {
     }
 
     fn into_refusal(self) -> Refusal {
-        let text = self
-            .0
-            .iter()
-            .map(|v| format!("{}: {}", v.field, v.description))
-            .collect::<Vec<_>>()
-            .join("; ");
-        let text = text.chars().take(4 * MAX_TEXT).collect::<String>();
+        let said = self.wrong.iter();
+        let said = said.map(|v| format!("{}: {}", v.field, v.description));
+        let text = said.collect::<Vec<_>>().join("; ");
         let mut refusal = Refusal::new(Reason::FieldInvalid, text);
-        refusal.details.set_bad_request(self.0);
+        refusal.details.set_bad_request(self.wrong);
         refusal
     }
 }
@@ -255,6 +271,38 @@ mod tests {
             assert_eq!(info.metadata.get("k").map(String::as_str), Some("v"));
             assert_eq!(Reason::parse(reason.as_str()), Some(*reason));
         }
+    }
+
+    #[test]
+    fn no_refusal_outgrows_the_headers_of_a_response() {
+        // What is no text has three bytes for each of its own, and each of those takes three.
+        for long in ["a", " ", "\u{fffd}"] {
+            let long = long.repeat(4_095);
+            for refusal in [fields_of(&long), details_of(&long)] {
+                let response = Status::from(refusal).into_http::<()>();
+                let headers = response.headers().iter();
+                let sizes = headers.map(|(name, value)| name.as_str().len() + value.len() + 32);
+                assert!(sizes.sum::<usize>() < 8 << 10);
+            }
+        }
+    }
+
+    fn fields_of(long: &str) -> Refusal {
+        let mut fields = Fields::default();
+        for _ in 0..20 {
+            fields.wrong(long, long);
+        }
+        fields.finish().unwrap_err()
+    }
+
+    fn details_of(long: &str) -> Refusal {
+        let refusal = Refusal::new(Reason::FileNotFound, long)
+            .with_metadata("key", long)
+            .with_resource("file", long, long);
+        (0..20).fold(refusal, |refusal, _| {
+            let refusal = refusal.with_precondition("KIND", long, long);
+            refusal.with_quota(long, long).with_field(long, long)
+        })
     }
 
     #[test]

@@ -12,7 +12,7 @@ use vfolder_common::error::Refusal;
 use crate::{
     context::Context,
     model::{Caller, Status, Transition, settle},
-    operation::{leftovers, sweep},
+    operation::{finish, leftovers, sweep},
     store::{Id, Tx, inspect},
     vfolder::{Cause, Locked},
 };
@@ -114,6 +114,10 @@ async fn unbacked(tx: &mut Tx, id: Id) -> Result<Option<(Status, Status)>, Refus
         reason: reason.clone(),
         ..Cause::default()
     };
+    if to == Status::Error {
+        // ERROR admits no mounts, and none of them could end there.
+        finish::end_mounts(tx, &mut locked, cause.clone()).await?;
+    }
     locked
         .change(tx, transition, to, cause, |row| {
             if to == Status::Error {

@@ -161,7 +161,6 @@ impl Verifier {
     /// Tries the keys that the token's header fits. The algorithm is that of the key, never the token's choice alone.
     fn verify(&self, token: &str) -> Result<Claims, Error> {
         let header = decode_header(token)?;
-        let mut last = Error::from(ErrorKind::InvalidSignature);
         for key in &self.keys {
             let names_another = key.id.is_some() && header.kid.is_some() && key.id != header.kid;
             if key.algorithm != header.alg || names_another {
@@ -171,10 +170,13 @@ impl Verifier {
             validation.algorithms = vec![key.algorithm];
             match decode(token, &key.key, &validation) {
                 Ok(TokenData { claims, .. }) => return Ok(claims),
-                Err(error) => last = error,
+                // Another key of this algorithm may be the right one.
+                Err(error) if *error.kind() == ErrorKind::InvalidSignature => {}
+                // It is signed with this one, and not good for another reason.
+                Err(error) => return Err(error),
             }
         }
-        Err(last)
+        Err(ErrorKind::InvalidSignature.into())
     }
 }
 

@@ -10,7 +10,7 @@ use vfolder_common::{
     token::{GRANT_HEADER, Grant, GrantMode, SERVICE_HEADER},
 };
 
-use super::{Admitted, relay::Relay};
+use super::{Admitted, message::Wrong, relay::Relay};
 use crate::{model::Access, storage::Volumes};
 
 /// How long a grant is good for: the time until the storage-proxy sees it, not the length of the transfer.
@@ -21,6 +21,7 @@ pub async fn forward(
     volumes: &Volumes,
     admitted: &Admitted,
     request: Request<Body>,
+    wrong: Wrong,
 ) -> Result<Response<Body>, Refusal> {
     let vfolder = &admitted.vfolder;
     let volume = vfolder.volume.as_str();
@@ -53,6 +54,9 @@ pub async fn forward(
     let request = Request::from_parts(parts, body);
 
     let unreachable = |error: &dyn std::fmt::Display| {
+        if let Some(refusal) = wrong.refusal() {
+            return refusal;
+        }
         proxy.lost();
         crate::storage::unavailable(
             volume,
@@ -69,7 +73,7 @@ pub async fn forward(
             unreachable(&e)
         }
     })?;
-    Ok(response.map(|body| Body::new(Relay::new(body, volume))))
+    Ok(response.map(|body| Body::new(Relay::new(body, volume, wrong))))
 }
 
 fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {

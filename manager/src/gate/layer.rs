@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The largest message of an RPC that needs no credentials.
-const MAX_PUBLIC_MESSAGE: usize = 16 << 10;
+pub const MAX_PUBLIC_MESSAGE: usize = 16 << 10;
 
 /// Puts the gate in front of a service.
 #[derive(Clone)]
@@ -101,8 +101,8 @@ where
             }
             let answer = match gate.admit(unbroken(request).map(Body::new)).await {
                 Ok(Passage::Handle(request)) => return inner.call(request).await,
-                Ok(Passage::Forward(admitted, request)) => {
-                    forward(&gate.ctx.volumes, &admitted, request).await
+                Ok(Passage::Forward(admitted, request, wrong)) => {
+                    forward(&gate.ctx.volumes, &admitted, request, wrong).await
                 }
                 Err(refusal) => Err(refusal),
             };
@@ -117,7 +117,7 @@ where
 /// Where an admitted request goes.
 enum Passage {
     Handle(Request<Body>),
-    Forward(Box<Admitted>, Request<Body>),
+    Forward(Box<Admitted>, Request<Body>, message::Wrong),
 }
 
 /// What the gate found about the target.
@@ -174,7 +174,7 @@ impl Gate {
         request.extensions_mut().insert(caller);
         match finding {
             Some(Finding::Admitted(admitted)) if rule.forwarded => {
-                return Ok(Passage::Forward(admitted, request));
+                return Ok(Passage::Forward(admitted, request, first.wrong));
             }
             Some(Finding::Admitted(admitted)) => {
                 request.extensions_mut().insert(*admitted);

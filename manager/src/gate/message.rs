@@ -3,6 +3,7 @@
 use std::{
     io::Read as _,
     pin::Pin,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
 
@@ -25,6 +26,20 @@ pub struct First {
     pub message: Bytes,
     /// The stream.
     pub body: Body,
+    /// What is wrong with it, as far as it has been read.
+    pub wrong: Wrong,
+}
+
+/// What is wrong with a request whose body is on its way: set by the body before it breaks off, for whoever sends it on and
+/// learns from the other side only that it broke off.
+#[derive(Clone, Debug, Default)]
+pub struct Wrong(Arc<OnceLock<Refusal>>);
+
+impl Wrong {
+    /// That, if something is.
+    pub fn refusal(&self) -> Option<Refusal> {
+        self.0.get().cloned()
+    }
 }
 
 /// Reads the first message, of at most `limit` bytes before and after decompression.
@@ -64,13 +79,16 @@ pub async fn first(
     } else {
         raw
     };
+    let wrong = Wrong::default();
     Ok(First {
         message,
         body: Body::new(Replay {
             read,
             rest: body,
             several,
+            wrong: wrong.clone(),
         }),
+        wrong,
     })
 }
 
@@ -141,6 +159,7 @@ struct Replay {
     read: Bytes,
     rest: Body,
     several: bool,
+    wrong: Wrong,
 }
 
 impl http_body::Body for Replay {
@@ -158,7 +177,8 @@ impl http_body::Body for Replay {
                 Poll::Ready(Some(Ok(frame)))
                     if !this.several && frame.data_ref().is_some_and(|d| !d.is_empty()) =>
                 {
-                    Poll::Ready(Some(Err(malformed(ONE_MESSAGE).into())))
+                    let refusal = this.wrong.0.get_or_init(|| malformed(ONE_MESSAGE));
+                    Poll::Ready(Some(Err(refusal.clone().into())))
                 }
                 _ => next,
             }

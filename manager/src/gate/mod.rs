@@ -15,5 +15,5 @@ pub mod rules;
 
 pub use admitted::{Absent, Admitted};
 pub use auth::Verifier;
-pub use layer::GateLayer;
+pub use layer::{GateLayer, MAX_PUBLIC_MESSAGE};
 pub use rules::{Rule, Rules};

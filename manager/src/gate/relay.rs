@@ -11,20 +11,24 @@ use http_body::Frame;
 use tonic::Status;
 use vfolder_common::body::Unbroken;
 
+use super::message::Wrong;
+
 /// A response body that ends with a status where the connection to the storage-proxy breaks, instead of breaking the
 /// connection to the client.
 #[derive(Debug)]
 pub struct Relay<B> {
     body: Option<Unbroken<B>>,
     volume: String,
+    wrong: Wrong,
 }
 
 impl<B> Relay<B> {
-    /// What comes from the storage-proxy of `volume`, over HTTP/2.
-    pub fn new(body: B, volume: &str) -> Self {
+    /// What comes from the storage-proxy of `volume`, over HTTP/2, in answer to a request with which may be something `wrong`.
+    pub fn new(body: B, volume: &str, wrong: Wrong) -> Self {
         Self {
             body: Some(Unbroken::http2(body)),
             volume: volume.to_owned(),
+            wrong,
         }
     }
 }
@@ -49,10 +53,10 @@ where
             Some(Err(error)) => {
                 tracing::debug!(%error, volume = this.volume, "response broke off");
                 this.body = None;
-                let refusal = crate::storage::unavailable(
-                    &this.volume,
-                    "the connection to its storage-proxy broke",
-                );
+                let refusal = this.wrong.refusal().unwrap_or_else(|| {
+                    let why = "the connection to its storage-proxy broke";
+                    crate::storage::unavailable(&this.volume, why)
+                });
                 let mut trailers = http::HeaderMap::new();
                 match Status::from(refusal).add_header(&mut trailers) {
                     Ok(()) => Some(Ok(Frame::trailers(trailers))),
@@ -108,7 +112,7 @@ mod tests {
     async fn told(last: Option<Result<Frame<Bytes>, Status>>, ended: bool) -> Option<Code> {
         let message = Ok(Frame::data(Bytes::from_static(b"message")));
         let frames = [message].into_iter().chain(last).collect();
-        let mut relay = Relay::new(Told { frames, ended }, "volume");
+        let mut relay = Relay::new(Told { frames, ended }, "volume", Wrong::default());
         let first = relay.frame().await.unwrap().unwrap();
         assert_eq!(&first.into_data().unwrap()[..], b"message");
         let last = relay.frame().await?.unwrap();

@@ -53,7 +53,10 @@ async fn placed(
             op,
             target.as_ref(),
         ))),
-        State::Failed | State::Cancelled => Some(longrunning::operation::Result::Error(error(op))),
+        State::Failed | State::Cancelled => Some(longrunning::operation::Result::Error(error(
+            op,
+            target.is_some(),
+        ))),
     };
     Ok(longrunning::Operation {
         name: op.name(),
@@ -132,19 +135,32 @@ fn response(op: &Operation, target: Option<&list::Shown>) -> prost_types::Any {
     }
 }
 
+fn reason_of(op: &Operation) -> Reason {
+    Reason::parse(&op.error_reason).unwrap_or(Reason::Internal)
+}
+
 /// The error that an operation ended with, as an RPC would have given it.
 #[must_use]
 pub fn refusal(op: &Operation) -> Refusal {
-    let reason = Reason::parse(&op.error_reason).unwrap_or(Reason::Internal);
-    let refusal = Refusal::new(reason, op.error_text.clone()).with_metadata("operation", op.name());
+    let refusal =
+        Refusal::new(reason_of(op), op.error_text.clone()).with_metadata("operation", op.name());
     match serde_json::from_str::<Exceeded>(&op.exceeded) {
         Ok(exceeded) => exceeded.explain(refusal),
         Err(_) => refusal,
     }
 }
 
-fn error(op: &Operation) -> rpc::Status {
-    let status = Status::from(refusal(op));
+/// Who sees but the source of a clone learns the reason: the text may be about the destination, and whose limit it is.
+fn error(op: &Operation, sees_target: bool) -> rpc::Status {
+    let refusal = match sees_target {
+        true => refusal(op),
+        false => Refusal::new(
+            reason_of(op),
+            "it has failed; who sees the vfolder that it was to make can see why",
+        )
+        .with_metadata("operation", op.name()),
+    };
+    let status = Status::from(refusal);
     // With all its details, as they travel with an RPC's error.
     rpc::Status::decode(status.details()).unwrap_or_else(|_| rpc::Status {
         code: status.code().into(),

@@ -159,7 +159,7 @@ fn parse_filter(text: &str) -> Result<Filter, String> {
     for term in text.split(" AND ") {
         let wrong = || {
             format!(
-                "\"{}\" is not understood; terms are done = true|false, vfolder_id = \"<id>\", kind = CREATE|CLONE|PURGE, joined by AND",
+                "\"{}\" is not understood; terms are done = true|false, vfolder_id = \"<id>\", kind = CREATE|CLONE|PURGE|EXTRACT|REMOVE|VERIFY|RECOUNT, joined by AND",
                 term.trim()
             )
         };

@@ -25,14 +25,23 @@ pub(super) fn request_key(
     method: &str,
     source: &str,
     new: &vfolder::NewVfolder,
+    limits: (Option<i64>, Option<i64>),
 ) -> Option<RequestKey> {
     let owner = (new.owner.kind(), new.owner.id());
     let rest = (&new.name, &new.volume, &new.description, &new.labels);
     let arguments = (source, owner, rest, new.member_permission.as_str());
-    match (new.max_bytes, new.max_files) {
+    match limits {
         // As an earlier release has remembered it.
-        (0, 0) => RequestKey::new(&caller.user, id, method, &arguments),
+        (None, None) => RequestKey::new(&caller.user, id, method, &arguments),
         limits => RequestKey::new(&caller.user, id, method, &(arguments, limits)),
+    }
+}
+
+/// Of a new vfolder: none is 0.
+pub(super) fn limits_of(new: &vfolder::NewVfolder) -> (Option<i64>, Option<i64>) {
+    match (new.max_bytes, new.max_files) {
+        (0, 0) => (None, None),
+        (bytes, files) => (Some(bytes), Some(files)),
     }
 }
 

@@ -20,7 +20,7 @@ use vfolder_proto::{
 
 use super::{
     convert, fields, lro, page,
-    vfolder_requests::{backing, checked, edit, filter, request_key},
+    vfolder_requests::{backing, checked, edit, filter, limits_of, request_key},
 };
 use crate::{
     context::Context,
@@ -65,7 +65,14 @@ impl VFolderService for Vfolders {
         let volumes = &self.ctx.volumes;
         let new = fields::new_vfolder(asked.vfolder.as_ref(), &caller, volumes, &mut wrong);
         let new = checked(wrong, new)?;
-        let key = request_key(&caller, request_id, "CreateVFolder", "", &new);
+        let key = request_key(
+            &caller,
+            request_id,
+            "CreateVFolder",
+            "",
+            &new,
+            limits_of(&new),
+        );
         match vfolder::create::create(&self.ctx, &caller, new, key, asked.validate_only).await? {
             Created::Checked(row) => answer(&list::Shown {
                 row: *row,
@@ -99,11 +106,9 @@ impl VFolderService for Vfolders {
         let after = fields::optional_id("page_token", &page.after, &mut wrong);
         wrong.finish()?;
         let filter = Filter { after, ..filter };
-        let (rows, more) = list::list(&self.ctx, &caller, filter, page.size).await?;
-        let next_page_token = match rows.last() {
-            Some(last) if more => page::token(&last.row.id.to_string(), &bound),
-            _ => String::new(),
-        };
+        let (rows, next) = list::list(&self.ctx, &caller, filter, page.size).await?;
+        let next_page_token =
+            next.map_or_else(String::new, |last| page::token(&last.to_string(), &bound));
         Ok(Response::new(ListVFoldersResponse {
             vfolders: rows.iter().map(convert::vfolder).collect(),
             next_page_token,
@@ -145,7 +150,10 @@ impl VFolderService for Vfolders {
             true => "CloneVFolder with a receipt",
             false => "CloneVFolder",
         };
-        let key = request_key(caller, request_id, method, &from, &new);
+        // As it was sent: the source's, of which it is made, may be others when it comes again.
+        let sent = asked.vfolder.as_ref();
+        let limits = sent.map_or((None, None), |wire| (wire.max_bytes, wire.max_files));
+        let key = request_key(caller, request_id, method, &from, &new, limits);
         let (ctx, dry, receipt) = (&self.ctx, asked.validate_only, asked.receipt);
         let warrant = &gate.warrant;
         match vfolder::clone::clone(ctx, warrant, source.id, new, receipt, key, dry).await? {

@@ -137,7 +137,13 @@ async fn settle_target(
         (Kind::Purge, _) => (Transition::PurgeFail, Status::Error),
         // Nobody knows whether its storage-proxy still works in the tree.
         (Kind::Extract | Kind::Remove, _) if ending.lost => {
-            end_mounts(tx, vfolder, op).await?;
+            let cause = Cause {
+                actor: op.requester.clone(),
+                operation: Some(op.id),
+                reason: "the operation that worked in the tree was given up".into(),
+                ..Cause::default()
+            };
+            end_mounts(tx, vfolder, cause).await?;
             (Transition::PerformFail, Status::Error)
         }
         // Also where it failed: every file that is there is whole, and the operation says what is missing.
@@ -170,22 +176,25 @@ async fn settle_source(
 ) -> Result<(), Refusal> {
     vfolder.refresh(tx).await?;
     let to = settle::settle(&vfolder.backing);
+    let mut cause = cause(op, ending);
+    if ending.state != State::Succeeded {
+        // The text may be about the destination, which not everybody sees who sees the source.
+        cause.reason = format!("{}: {}", ending.state, ending.reason);
+    }
     vfolder
-        .change(tx, Transition::CloneEnd, to, cause(op, ending), |_| {})
+        .change(tx, Transition::CloneEnd, to, cause, |_| {})
         .await
 }
 
 /// Sessions that have mounted it read-only meanwhile: what they see may still change, and ERROR admits nobody.
-async fn end_mounts(tx: &mut Tx, vfolder: &mut Locked, op: &Operation) -> Result<(), Refusal> {
-    let live = mounts::live_on(tx, op.vfolder_id, vfolder.now, None, i64::MAX).await?;
+pub async fn end_mounts(tx: &mut Tx, vfolder: &mut Locked, cause: Cause) -> Result<(), Refusal> {
+    let live = mounts::live_on(tx, vfolder.row.id, vfolder.now, None, i64::MAX).await?;
     for mount in live {
         mounts::remove(tx, mount.id).await?;
+        let mount = Some(mount.id);
         let cause = Cause {
-            actor: op.requester.clone(),
-            operation: Some(op.id),
-            mount: Some(mount.id),
-            reason: "the operation that worked in the tree was given up".into(),
-            ..Cause::default()
+            mount,
+            ..cause.clone()
         };
         vfolder.end_mount(tx, cause).await?;
     }

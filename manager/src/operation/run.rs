@@ -294,7 +294,8 @@ async fn try_later(
         };
         let wished = lease::is_cancel_requested(&mut tx, op.id).await?;
         // A storage-proxy that is away uses up no attempts, nor does the wish to cancel, which is tried often.
-        let used_up = problem.reached && !wished && op.attempt >= settings.max_attempts;
+        let failures = op.failures + i32::from(problem.reached && !wished);
+        let used_up = failures > op.failures && failures >= settings.max_attempts;
         if used_up || now.since(failing_since) >= settings.give_up_after {
             return Ok(true);
         }
@@ -308,6 +309,7 @@ async fn try_later(
             time: now.plus(pause),
             failing_since,
             problem: &problem.text,
+            failures,
         };
         lease::release(&mut tx, held, now, retry).await?;
         Ok::<_, StoreError>(false)

@@ -99,9 +99,15 @@ pub async fn untold_fences(ctx: &Context) -> Result<usize, Refusal> {
         for (id, epoch) in untold {
             match fence::tell_once(ctx, id, volume, epoch, Status::Trashed).await {
                 Ok(()) => told += 1,
+                Err(refusal) if refusal.reason() == Reason::StoreUnavailable => {
+                    return Err(refusal);
+                }
+                // Of this one, a writer may stay for long; the others need not wait for him.
                 Err(refusal) => {
-                    tracing::debug!(volume, error = %refusal, "the rest of the volume is left for the next sweep");
-                    break;
+                    tracing::debug!(volume, vfolder = %id, error = %refusal, "left for the next sweep");
+                    if fence::can_tell(ctx, volume).await.is_err() {
+                        break;
+                    }
                 }
             }
         }
@@ -146,6 +152,14 @@ async fn due_purges_on(ctx: &Context, volume: &str) -> Result<(), Refusal> {
     let now = look.now().await?;
     let due = vfolders::due_for_purge(&mut look, volume, now, room).await?;
     drop(look);
+    if due.is_empty() {
+        return Ok(());
+    }
+    // What can't be removed now stays in the trash, from where it can be restored; a purge that fails ends in ERROR.
+    if let Err(refusal) = ctx.volumes.writable(volume).await {
+        tracing::debug!(volume, error = %refusal, "what is due for purge waits until its volume can be written");
+        return Ok(());
+    }
     let warrant = Warrant::system(Access::Purgable);
     for id in due {
         let mut tx = ctx.store.begin("sweep.purge").await?;
@@ -187,7 +201,9 @@ async fn aged_records(ctx: &Context) -> Result<(), Refusal> {
         // A request that is remembered needs its operation.
         let retention = settings.operations.retention.max(REQUEST_RETENTION);
         operations::remove_aged(&mut tx, now.minus(retention)).await?;
-        let before = now.minus(settings.trash.tombstone_retention);
+        // For the same reason: with a vfolder go its operations.
+        let tombstones = settings.trash.tombstone_retention.max(REQUEST_RETENTION);
+        let before = now.minus(tombstones);
         for id in vfolders::aged_out(&mut tx, before, BATCH).await? {
             if feed::raise_horizon(&mut tx, id).await? {
                 vfolders::remove(&mut tx, id).await?;

@@ -18,6 +18,9 @@ use vfolder_common::{
 };
 use vfolder_proto::storage::{HandshakeRequest, storage_service_client::StorageServiceClient};
 
+/// Of a response, as it is counted in HTTP/2. Theirs stay below 8 KiB; more than this breaks the connection, with all that
+/// is under way on it.
+const HEADERS: u32 = 64 << 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A storage-proxy that is stopped or cut off is noticed within the sum of these.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -80,6 +83,7 @@ impl Proxy {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_frame_size(FRAME_SIZE)
+            .http2_max_header_list_size(HEADERS)
             .tcp_nodelay(true);
         if let Some(tls) = tls {
             endpoint = endpoint.tls_config(tls)?;

@@ -86,6 +86,8 @@ pub struct Retry<'a> {
     pub failing_since: Timestamp,
     /// For people.
     pub problem: &'a str,
+    /// Attempts so far that have failed at work.
+    pub failures: i32,
 }
 
 /// Gives the operation back, to be taken again by whoever is free. False: the lease is lost.
@@ -109,6 +111,7 @@ pub async fn release(
             operations::retry_time.eq(retry.time),
             operations::failing_since.eq(retry.failing_since),
             operations::last_problem.eq(retry.problem),
+            operations::failures.eq(retry.failures),
             operations::update_time.eq(now),
         ))
         .execute(c)

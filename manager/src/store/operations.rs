@@ -51,6 +51,7 @@ pub struct Operation {
     pub may_have_changed: bool,
     pub arguments: String,
     pub exceeded: String,
+    pub failures: i32,
 }
 
 /// How far the work on a tree is.
@@ -107,6 +108,7 @@ impl Operation {
             may_have_changed: false,
             arguments: String::new(),
             exceeded: String::new(),
+            failures: 0,
         }
     }
 

@@ -79,6 +79,7 @@ diesel::table! {
         may_have_changed -> Bool,
         arguments -> Text,
         exceeded -> Text,
+        failures -> Integer,
     }
 }
 

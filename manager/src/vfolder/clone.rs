@@ -6,7 +6,7 @@ use vfolder_proto::storage::{CloneEstimate, GetTreeUsageResponse, StorageVolume}
 use super::{
     Cause, Locked, NewVfolder,
     create::{self, Begun},
-    quota,
+    fence, quota,
     replay::{self, RequestKey},
 };
 use crate::{
@@ -86,7 +86,10 @@ pub async fn clone(
     let done = in_transaction(ctx, &mut tx, warrant, source, new, receipt, key.as_ref()).await;
     let (made, op) = match tx.finish_or_abandon(dry, done).await? {
         Begun::Now(row, op) if dry => (row, op),
-        Begun::Now(_, op) => return Ok(Cloned::Begun(op)),
+        Begun::Now(_, op) => {
+            fence::tell_ahead(ctx, source, &volume, op.source_epoch, Status::Cloning).await;
+            return Ok(Cloned::Begun(op));
+        }
         Begun::Before(id) => {
             return Ok(Cloned::Begun(Box::new(replay::begun(ctx, id).await?)));
         }

@@ -23,6 +23,8 @@ use crate::{
 /// How often it is tried at once, before it is left to the sweeper.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(200);
+/// The longest that a caller waits for what an operation does anyway.
+const AHEAD: Duration = Duration::from_secs(1);
 
 /// Whether the volume's storage-proxy can be told now. Asked before a change that it has to be told of, so that a change
 /// is refused rather than half done.
@@ -50,6 +52,19 @@ pub async fn tell(ctx: &Context, row: &Vfolder) {
         }
         time::sleep(PAUSE).await;
     }
+}
+
+/// The same of what an operation will tell it once more, and may have to wait for its turn with for long: whom the status
+/// keeps out at the gate, that keeps out of the storage-proxy too, as soon as the caller has his answer. What fails or takes
+/// long is left to the operation.
+pub async fn tell_ahead(ctx: &Context, id: Id, volume: &str, epoch: i64, status: Status) {
+    let told = time::timeout(AHEAD, tell_once(ctx, id, volume, epoch, status));
+    let problem = match told.await {
+        Ok(Ok(())) => return,
+        Ok(Err(refusal)) => refusal.to_string(),
+        Err(_) => "it takes long".to_owned(),
+    };
+    tracing::debug!(vfolder = %id, problem, "storage-proxy not told of a change of hands; the operation tells it");
 }
 
 /// Tells it, and notes that it has been told. Readers stay where the status admits reading.

@@ -95,26 +95,27 @@ pub async fn settled_meanwhile(
     }
 }
 
-/// Reads a page, and whether there is another.
+/// Reads a page, and after which vfolder the next one begins, if there is one: that one may not be on this page.
 pub async fn list(
     ctx: &Context,
     caller: &Caller,
     mut filter: vfolders::Filter,
     size: i64,
-) -> Result<(Vec<Shown>, bool), Refusal> {
+) -> Result<(Vec<Shown>, Option<Id>), Refusal> {
     filter.visible_to = visible_to(caller);
     let mut tx = ctx.store.snapshot("vfolder.list").await?;
     let found = async {
         let mut rows = vfolders::list(&mut tx, &filter, size + 1).await?;
         let more = i64::try_from(rows.len()).is_ok_and(|n| n > size);
         rows.truncate(usize::try_from(size).unwrap_or_default());
-        Ok::<_, Refusal>((show(&mut tx, rows).await?, more))
+        let next = rows.last().filter(|_| more).map(|row| row.id);
+        Ok::<_, Refusal>((show(&mut tx, rows).await?, next))
     }
     .await;
-    let (mut shown, more) = tx.abandon(found).await?;
+    let (mut shown, next) = tx.abandon(found).await?;
     // MOUNTED whose mounts have all expired is shown as READY, and is not what was asked for.
     shown.retain(|s| filter.statuses.is_empty() || filter.statuses.contains(&s.row.status));
-    Ok((shown, more))
+    Ok((shown, next))
 }
 
 /// Whose vfolders a caller sees. None: everybody's.

@@ -5,7 +5,7 @@ use vfolder_common::error::Refusal;
 use super::{Locked, fence, room};
 use crate::{
     context::Context,
-    model::{Kind, Warrant},
+    model::{Kind, Owner, Warrant},
     store::{Id, Operation, Tx, operations},
 };
 
@@ -56,7 +56,8 @@ async fn in_transaction(
     op.requester.clone_from(&warrant.caller.user);
     // That of a reader: only who takes the tree away from readers ends it.
     op.epoch = row.epoch;
-    op.owner = row.owner().key();
+    // Who may only read must not take the turns of the vfolder's owner.
+    op.owner = Owner::User(warrant.caller.user.clone()).key();
     op.expected_digest = match look {
         Look::Verify { expected: "" } => row.digest,
         Look::Verify { expected } => expected.to_owned(),

@@ -3,7 +3,7 @@
 use vfolder_common::error::Refusal;
 
 use super::{
-    Cause, Locked,
+    Cause, Locked, fence,
     replay::{self, RequestKey},
     room,
 };
@@ -30,7 +30,10 @@ pub async fn perform(
     let mut tx = ctx.store.begin("vfolder.perform").await?;
     let done = in_transaction(ctx, &mut tx, warrant, id, work, key.as_ref()).await;
     match tx.finish(done).await? {
-        Begun::Now(op) => Ok(*op),
+        Begun::Now(op) => {
+            fence::tell_ahead(ctx, id, volume, op.epoch, Status::Performing).await;
+            Ok(*op)
+        }
         Begun::Before(id) => replay::begun(ctx, id).await,
     }
 }

@@ -6,7 +6,7 @@ use vfolder_proto::storage::GetTreeUsageResponse;
 use super::{
     Cause, Locked,
     clone::{Estimate, estimate},
-    room,
+    fence, room,
 };
 use crate::{
     context::Context,
@@ -36,6 +36,7 @@ pub async fn purge(
     let done = begin(&mut tx, warrant, id, etag, "PurgeVFolder", Some(ctx)).await;
     let op = tx.finish_or_abandon(dry, done).await?;
     if !dry {
+        fence::tell_ahead(ctx, id, volume, op.epoch, Status::Deleting).await;
         return Ok(Purged::Begun(Box::new(op)));
     }
     // A vfolder in ERROR may have no tree: then there is nothing to destroy.

@@ -130,8 +130,13 @@ async fn tell_rest_of(ctx: &Context, volume: &str) -> Result<(), Refusal> {
         let mut tx = ctx.store.read("quota.untold").await?;
         let rows = quotas::untold(&mut tx, volume, i64::from(AT_ONCE)).await?;
         drop(tx);
-        tell_of(ctx, volume, &rows).await?;
-        if rows.len() < usize::from(AT_ONCE) {
+        let all = match tell_of(ctx, volume, &rows).await {
+            Ok(()) => true,
+            Err(error) if is_about_all(&error) => return Err(error),
+            // It is about one of them, and takes none of the others' limits away.
+            Err(_) => tell_one_by_one(ctx, volume, &rows).await?,
+        };
+        if !all || rows.len() < usize::from(AT_ONCE) {
             break;
         }
     }
@@ -139,9 +144,39 @@ async fn tell_rest_of(ctx: &Context, volume: &str) -> Result<(), Refusal> {
     let owners = quotas::untold_owners(&mut tx, volume, i64::from(AT_ONCE)).await?;
     drop(tx);
     for row in owners {
-        tell_of_owner(ctx, &row).await?;
+        match tell_of_owner(ctx, &row).await {
+            Err(error) if is_about_all(&error) => return Err(error),
+            Err(error) => {
+                tracing::warn!(volume, owner = %row.owner().key(), %error, "storage-proxy not told of limits");
+            }
+            Ok(()) => {}
+        }
     }
     Ok(())
+}
+
+/// False: it could not be told of all of them.
+async fn tell_one_by_one(ctx: &Context, volume: &str, rows: &[Vfolder]) -> Result<bool, Refusal> {
+    let mut all = true;
+    for row in rows {
+        match tell_of(ctx, volume, std::slice::from_ref(row)).await {
+            Err(error) if is_about_all(&error) => return Err(error),
+            Err(error) => {
+                tracing::warn!(vfolder = %row.id, %error, "storage-proxy not told of limits");
+                all = false;
+            }
+            Ok(()) => {}
+        }
+    }
+    Ok(all)
+}
+
+/// Nobody can be told at this moment.
+fn is_about_all(error: &Refusal) -> bool {
+    matches!(
+        error.reason(),
+        Reason::StoreUnavailable | Reason::VolumeUnavailable
+    )
 }
 
 /// Writes an owner's limits on a volume, and tells the storage-proxy which vfolders they are about.

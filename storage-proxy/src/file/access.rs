@@ -6,6 +6,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 use vfolder_common::{
     error::{Reason, Refusal},
+    path::shown,
     token::{Grant, GrantMode},
 };
 
@@ -147,6 +148,22 @@ impl Files {
         .await
     }
 
+    /// Runs `work` on a thread that may block, for somebody who has a file of the vfolder open already. Also of those, one
+    /// vfolder's must not take all of a volume's threads.
+    pub(super) async fn serve<T: Send + 'static>(
+        &self,
+        volume: &str,
+        vfolder: Uuid,
+        work: impl FnOnce(&Volume) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let turn = self.in_tree.take(vfolder).await;
+        let done = self.tasks.serve(volume, move |volume| {
+            let _turn = turn;
+            work(volume)
+        });
+        done.await.map_err(|refused| refuse::by_tasks(&refused))
+    }
+
     /// As [`Files::in_tree`], and stays in the tree for as long as the guard is held: for whoever goes on to read or write
     /// what `work` has opened.
     ///
@@ -281,7 +298,7 @@ pub fn in_scope(grant: &Grant, path: &RelativePath) -> Result<(), Refusal> {
     }
     let text = format!(
         "the grant is for \"{}\" and what is below; \"{path}\" is not",
-        String::from_utf8_lossy(&grant.path)
+        shown(&grant.path)
     );
     Err(Refusal::new(Reason::GrantTooSmall, text))
 }

@@ -4,7 +4,7 @@
 //! Translated to a regular expression, whose matching takes time linear in the path whatever the pattern. Names are bytes:
 //! a byte that is no UTF-8 is one character, which `*` and `?` match and nothing else does.
 
-use std::{borrow::Cow, fmt::Write as _, iter::Peekable, str::Chars};
+use std::{borrow::Cow, fmt::Write as _, iter::Peekable, mem, str::Chars};
 
 use regex::{Regex, RegexBuilder};
 use thiserror::Error;
@@ -113,7 +113,10 @@ struct Translation<'a> {
     pattern: Peekable<Chars<'a>>,
     ignore_case: bool,
     regex: String,
-    nested: usize,
+    /// A component does, with the next character.
+    begins: bool,
+    /// Of each brace that is open: whether a component begins with each of its alternatives.
+    braces: Vec<bool>,
 }
 
 impl<'a> Translation<'a> {
@@ -123,14 +126,14 @@ impl<'a> Translation<'a> {
             ignore_case,
             // '.' is any character, newlines too.
             regex: "(?s)^".to_owned(),
-            nested: 0,
+            begins: true,
+            braces: Vec::new(),
         };
-        let mut begins = true;
         while let Some(character) = translation.pattern.next() {
+            let begins = mem::take(&mut translation.begins);
             translation.character(character, begins)?;
-            begins = character == '/';
         }
-        if translation.nested > 0 {
+        if !translation.braces.is_empty() {
             return Err(GlobError::Brace);
         }
         translation.regex.push('$');
@@ -144,17 +147,25 @@ impl<'a> Translation<'a> {
             '*' => self.stars(begins),
             '[' => self.class()?,
             '{' => {
-                self.nested += 1;
-                if self.nested > MOST_NESTED {
+                if self.braces.len() >= MOST_NESTED {
                     return Err(GlobError::TooComplex);
                 }
+                self.braces.push(begins);
+                self.begins = begins;
                 self.regex.push_str("(?:");
             }
             '}' => {
-                self.nested = self.nested.checked_sub(1).ok_or(GlobError::Brace)?;
+                self.braces.pop().ok_or(GlobError::Brace)?;
                 self.regex.push(')');
             }
-            ',' if self.nested > 0 => self.regex.push('|'),
+            ',' if !self.braces.is_empty() => {
+                self.begins = self.braces.last().copied().unwrap_or(false);
+                self.regex.push('|');
+            }
+            '/' => {
+                self.begins = true;
+                self.literal('/');
+            }
             '\\' => {
                 let next = self.pattern.next().ok_or(GlobError::Backslash)?;
                 self.literal(next);
@@ -173,6 +184,7 @@ impl<'a> Translation<'a> {
         if begins && self.pattern.next_if_eq(&'/').is_some() {
             // Any number of components, none among them.
             self.regex.push_str("(?:.*/)?");
+            self.begins = true;
         } else {
             self.regex.push_str(".*");
         }

@@ -29,6 +29,7 @@ pub use list::ListPage;
 pub use read::{LARGEST_PIECE, OpenFile};
 pub use remove::{Removal, Removed};
 pub use transfer::{Limits, Transfer};
+pub use turns::Turns;
 pub use upload::{
     FileCheck, NewUpload, SYNCS, Start, UploadState, UploadWriter, Whole, WholeWriter,
 };

@@ -130,7 +130,7 @@ impl OpenFile {
             return Ok(Bytes::new());
         }
         let (file, path, before) = (Arc::clone(&self.file), self.path.clone(), self.etag.clone());
-        let reading = self.files.tasks().serve(&self.volume, move |_| {
+        let reading = self.files.serve(&self.volume, self.vfolder, move |_| {
             let data =
                 read_whole(&file, offset, wanted).map_err(|errno| failed("read", errno, &path))?;
             check_unchanged(&file, &before, &path)?;
@@ -142,7 +142,7 @@ impl OpenFile {
         tokio::select! {
             biased;
             () = self.guard.cut() => Err(cut_off(self.vfolder)),
-            read = reading => read.map_err(|refused| refuse::by_tasks(&refused))?,
+            read = reading => read?,
         }
     }
 
@@ -152,10 +152,10 @@ impl OpenFile {
     /// FILE_CHANGED, IO_ERROR.
     pub async fn check_unchanged(&self) -> Result<(), Refusal> {
         let (file, path, before) = (Arc::clone(&self.file), self.path.clone(), self.etag.clone());
-        let looked = self.files.tasks().serve(&self.volume, move |_| {
+        let looked = self.files.serve(&self.volume, self.vfolder, move |_| {
             check_unchanged(&file, &before, &path)
         });
-        looked.await.map_err(|refused| refuse::by_tasks(&refused))?
+        looked.await?
     }
 
     /// The bytes from `begin` to before `end`, at most `chunk` at once; read ahead of the client a little, and not

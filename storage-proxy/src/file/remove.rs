@@ -14,6 +14,7 @@ use vfolder_common::{
 use super::{Files, Visit, cut_off, in_scope};
 use crate::{
     account::Change,
+    faults::at,
     refuse,
     task::Stay,
     tree::{Control, Fault, RelativePath, StopOnDrop, TreeError},
@@ -74,7 +75,7 @@ impl Files {
                 });
                 ends.insert(path, Removed { files, refusal });
             }
-            removal.sync(visit, &control);
+            removal.sync(visit, &mut ends);
             let end_of = |path: &RelativePath| match ends.get_mut(path) {
                 // The same path once more removes nothing more.
                 Some(end) => {
@@ -99,19 +100,29 @@ impl Removal {
         })
     }
 
-    /// Makes it durable. The first costs a commit of the filesystem's journal, and the others hardly anything.
-    fn sync(&self, visit: &Visit<'_>, control: &Control) {
-        let parents = self.paths.iter().filter_map(RelativePath::split_last);
-        let parents: BTreeSet<_> = parents.map(|(parent, _)| parent).collect();
-        for parent in parents {
-            if control.stopped() {
-                return;
+    /// Makes it durable, also what was removed before the tree changed hands: that changes nothing in it. The first costs a
+    /// commit of the filesystem's journal, and the others hardly anything.
+    fn sync(&self, visit: &Visit<'_>, ends: &mut BTreeMap<&RelativePath, Removed>) {
+        let mut below: BTreeMap<RelativePath, Vec<&RelativePath>> = BTreeMap::new();
+        for path in &self.paths {
+            if let Some((parent, _)) = path.split_last() {
+                below.entry(parent).or_default().push(path);
             }
-            // It may have been removed as well; and what can't be synced is removed all the same.
-            if let Ok(directory) = visit.tree.directory(&parent)
-                && let Err(error) = fsync(&directory)
-            {
-                tracing::warn!(%parent, %error, "what was removed from a directory may come back after a power cut");
+        }
+        for (parent, paths) in below {
+            // It may have been removed as well.
+            let Ok(directory) = visit.tree.directory(&parent) else {
+                continue;
+            };
+            let Err(errno) = at("files.removed").and_then(|()| fsync(&directory)) else {
+                continue;
+            };
+            tracing::warn!(%parent, %errno, "what was removed from a directory may come back after a power cut");
+            let text = format!("was removed, but may come back after a power cut: fsync: {errno}");
+            for path in paths {
+                if let Some(Removed { refusal, .. }) = ends.get_mut(path) {
+                    refusal.get_or_insert_with(|| (Reason::IoError, text.clone()));
+                }
             }
         }
     }

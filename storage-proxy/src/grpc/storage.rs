@@ -25,6 +25,7 @@ use super::{
     volume,
 };
 use crate::{
+    file::Turns,
     refuse,
     task::{Tasks, Work},
     tree::{Control, StopOnDrop, Workers, usage},
@@ -46,6 +47,8 @@ pub struct Storage {
     secret: Arc<SharedSecret>,
     instance_id: Uuid,
     direct_url: String,
+    /// Of those who count a vfolder's tree.
+    counting: Arc<Turns>,
 }
 
 impl Storage {
@@ -57,6 +60,7 @@ impl Storage {
             secret,
             instance_id,
             direct_url: String::new(),
+            counting: Arc::new(Turns::new(1)),
         }
     }
 
@@ -283,12 +287,21 @@ impl StorageService for Storage {
         fields.finish()?;
         let control = Arc::new(Control::default());
         let _stop = StopOnDrop(Arc::clone(&control));
+        // It may take minutes: each waits until there are threads left for what is short.
+        let own = self.counting.take(vfolder).await;
+        let of_volume = self.tasks.walk_turn(&request.volume).await;
+        let turns = (
+            own,
+            of_volume.map_err(|refused| refuse::by_tasks(&refused))?,
+        );
         let counted = self.blocking(&request.volume, move |volume| {
+            // Given back by the thread.
+            let _turns = turns;
             let tree = volume
                 .tree(vfolder)
                 .map_err(|error| refuse::by_volume(&error))?;
             let tree = tree.ok_or_else(|| refuse::no_tree(vfolder))?;
-            let all = usage(tree.as_fd(), Workers::all_cores(), &control)
+            let all = usage(tree.as_fd(), Workers::ONE, &control)
                 .map_err(|error| refuse::by_tree(&error))?;
             Ok((all, volume.method_for(tree.as_fd())))
         });

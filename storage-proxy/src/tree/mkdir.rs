@@ -131,7 +131,11 @@ fn make(parent: BorrowedFd<'_>, name: &CStr, mode: u32, control: &Control) -> Re
 /// [`Fault::Exists`], also where somebody has put another one in its place; what mkdir(2) says.
 pub(super) fn make_ours(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Fault> {
     mkdirat(parent, name, Mode::RWXU).map_err(named("mkdirat"))?;
-    let made = open_directory(parent, name).map_err(named("open"))?;
+    let made = open_directory(parent, name).inspect_err(|_| {
+        // Where that fails, for want of descriptors for one, an empty one must not stay; it can be nothing else.
+        let _ = unlinkat(parent, name, AtFlags::REMOVEDIR);
+    });
+    let made = made.map_err(named("open"))?;
     check_ours(made.as_fd())?;
     Ok(made)
 }

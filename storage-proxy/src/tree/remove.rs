@@ -27,6 +27,9 @@ use crate::faults::{at, pass};
 /// in which no stop would be heard, and one of 256 MiB about 50 ms.
 const TRUNCATE_STEP: u64 = 256 << 20;
 
+/// Of those that are closed at the end of a removal, threads at most that do it.
+const MOST_CLOSING: usize = 4;
+
 /// How often a directory that a writer keeps filling is emptied again.
 const PATIENCE: usize = 16;
 
@@ -36,7 +39,7 @@ pub enum Force {
     /// It is: all of it is to go, and nobody else sees it. So the space of huge files comes back before their names go, and
     /// whoever goes on after a crash finds them.
     Overcome,
-    /// It stands. A file that still has its name has all its bytes.
+    /// It stands. Sessions may be in the tree, and what they have open keeps all its bytes.
     Respect,
 }
 
@@ -103,6 +106,10 @@ impl Visitor for Removal<'_> {
     type Data = Rounds;
 
     fn worker(&self) {}
+
+    fn may_repeat(&self) -> bool {
+        true
+    }
 
     // An unlink changes the inode: 200,000 files in one directory on ext4 take a fifth less processor time.
     fn sorts_wide_directories(&self) -> bool {
@@ -205,7 +212,10 @@ pub(super) fn remove_file(
             Ok(meta) if meta.kind == FileKind::Directory => return Ok(false),
             Ok(meta) if meta.kind == FileKind::Regular && meta.links == 1 => {
                 if meta.disk_bytes > TRUNCATE_STEP {
-                    huge = open_huge(directory, name);
+                    huge = match force {
+                        Force::Overcome => open_huge(directory, name),
+                        Force::Respect => open_entry(directory, name, OFlags::PATH).ok(),
+                    };
                 }
                 bytes = meta.size;
             }
@@ -213,18 +223,16 @@ pub(super) fn remove_file(
         }
     }
     if force == Force::Overcome
-        && let Some((file, meta)) = &huge
+        && let Some(file) = &huge
     {
-        truncate_by_steps(file, meta, control)?;
+        truncate_by_steps(file, control)?;
     }
     let unlinked = force.unlink(directory, name, AtFlags::empty());
     drop((alone, beside_others));
     match unlinked {
         Ok(()) => {
-            if force == Force::Respect
-                && let Some((file, meta)) = huge
-            {
-                give_back(file, &meta, control);
+            if let Some(file) = huge {
+                let_go(file);
             }
             control.bytes_done(bytes);
             control.entry_done();
@@ -237,13 +245,16 @@ pub(super) fn remove_file(
 }
 
 /// Nothing: failing is no harm, the unlink does it all at once. Another name may be outside this tree.
-fn open_huge(directory: BorrowedFd<'_>, name: &CStr) -> Option<(OwnedFd, Meta)> {
+fn open_huge(directory: BorrowedFd<'_>, name: &CStr) -> Option<OwnedFd> {
     let opened = reopen_regular(directory, name, OFlags::WRONLY).ok();
-    opened.filter(|(_, meta)| meta.links == 1)
+    opened.and_then(|(file, meta)| (meta.links == 1).then_some(file))
 }
 
-/// Gives a huge file's blocks back bit by bit.
-fn truncate_by_steps(file: &OwnedFd, meta: &Meta, control: &Control) -> Result<(), Fault> {
+/// Gives a huge file's blocks back bit by bit, before its name goes: of a tree that nobody else has.
+fn truncate_by_steps(file: &OwnedFd, control: &Control) -> Result<(), Fault> {
+    let Ok(meta) = fstat(file).map(Meta::from) else {
+        return Ok(());
+    };
     // Of a sparse file, steps that hold about as much.
     let step = meta
         .size
@@ -260,15 +271,22 @@ fn truncate_by_steps(file: &OwnedFd, meta: &Meta, control: &Control) -> Result<(
     Ok(())
 }
 
-/// The same after the unlink, which might have been refused. Asked to stop, it leaves the rest to a thread of its own: it
-/// is in no tree any more.
-fn give_back(file: OwnedFd, meta: &Meta, control: &Control) {
-    let is_gone = fstat(&file).is_ok_and(|stat| Meta::from(stat).links == 0);
-    if is_gone && truncate_by_steps(&file, meta, control).is_err() {
-        let _ = thread::Builder::new()
-            .name("give-back".into())
-            .spawn(move || drop(file));
+/// Closes what may be the last that holds a huge file whose name is gone: its blocks go with that, all at once, for seconds
+/// in which nobody could stop us. Never truncated: a session may have it open, and goes on reading what it had.
+fn let_go(file: OwnedFd) {
+    static CLOSING: AtomicUsize = AtomicUsize::new(0);
+    if CLOSING.fetch_add(1, Relaxed) < MOST_CLOSING {
+        let closing = thread::Builder::new().name("let-go".into());
+        let begun = closing.spawn(move || {
+            drop(file);
+            CLOSING.fetch_sub(1, Relaxed);
+        });
+        if begun.is_ok() {
+            return;
+        }
     }
+    // Closed here, by whatever became of it.
+    CLOSING.fetch_sub(1, Relaxed);
 }
 
 impl Force {

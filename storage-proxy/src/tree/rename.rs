@@ -1,9 +1,15 @@
 //! Renames within a tree.
 
-use std::{ffi::CStr, os::fd::AsFd as _};
+use std::{
+    ffi::CStr,
+    os::fd::{AsFd as _, BorrowedFd},
+};
 
 use rustix::{
-    fs::{AtFlags, OFlags, RenameFlags, fstat, fsync, renameat_with, statat, unlinkat},
+    fs::{
+        AtFlags, Mode, OFlags, RenameFlags, fstat, fsync, linkat, mkdirat, renameat, renameat_with,
+        statat, unlinkat,
+    },
     io::Errno,
 };
 
@@ -13,6 +19,7 @@ use super::{
     error::{named, system},
     open::open_entry,
 };
+use crate::faults::at;
 
 /// What a rename has done.
 #[derive(Clone, Debug)]
@@ -63,11 +70,23 @@ impl TreeRoot {
             _ => None,
         };
         control.check().map_err(at_from)?;
-        let flags = match replace {
-            true => RenameFlags::empty(),
-            false => RenameFlags::NOREPLACE,
+        let is_inside = || {
+            let rest = to.as_bytes().strip_prefix(from.as_bytes());
+            rest.is_some_and(|rest| rest.starts_with(b"/"))
         };
-        renameat_with(&old, &name, &new, &new_name, flags).map_err(|errno| match errno {
+        let renamed = match replace {
+            true => renameat(&old, &name, &new, &new_name),
+            false => {
+                let (old, new) = (old.as_fd(), new.as_fd());
+                match rename_to_free((old, &name), (new, &new_name)) {
+                    Err(Errno::INVAL | Errno::NOSYS) if !is_inside() => {
+                        rename_by_steps((old, &name), (new, &new_name), moved.kind)
+                    }
+                    done => done,
+                }
+            }
+        };
+        renamed.map_err(|errno| match errno {
             Errno::NOENT | Errno::STALE => at_from(Fault::NotFound),
             Errno::INVAL => at_to(Fault::Inside),
             Errno::BUSY => at_from(Fault::MountPoint),
@@ -79,7 +98,9 @@ impl TreeRoot {
             && replace
             && from != to
         {
-            if there.id == moved.id && there.kind != FileKind::Directory {
+            // Not where capitals and small letters are the same name: that would be the only one.
+            let has_both = there.id == moved.id && there.kind != FileKind::Directory;
+            if has_both && moved.links > 1 {
                 // Two names of one file: then rename(2) does nothing.
                 drop_name(old.as_fd(), &name, &moved).map_err(at_from)?;
             }
@@ -103,12 +124,32 @@ impl TreeRoot {
     }
 }
 
+/// A directory, and a name in it.
+type Spot<'a> = (BorrowedFd<'a>, &'a CStr);
+
+fn rename_to_free(old: Spot<'_>, new: Spot<'_>) -> Result<(), Errno> {
+    at("files.moving")?;
+    renameat_with(old.0, old.1, new.0, new.1, RenameFlags::NOREPLACE)
+}
+
+/// The same where a filesystem has no such rename, NFS for one. It is not one step: a crash may leave a file with both names,
+/// or an empty directory at the new one.
+fn rename_by_steps(old: Spot<'_>, new: Spot<'_>, kind: FileKind) -> Result<(), Errno> {
+    if kind == FileKind::Directory {
+        // Takes the place of an empty directory, and of none that somebody has put something into.
+        mkdirat(new.0, new.1, Mode::RWXU)?;
+        return renameat(old.0, old.1, new.0, new.1).inspect_err(|_| {
+            let _ = unlinkat(new.0, new.1, AtFlags::REMOVEDIR);
+        });
+    }
+    linkat(old.0, old.1, new.0, new.1, AtFlags::empty())?;
+    unlinkat(old.0, old.1, AtFlags::empty()).inspect_err(|_| {
+        let _ = unlinkat(new.0, new.1, AtFlags::empty());
+    })
+}
+
 /// Removes the name, if it is still there and the file's.
-fn drop_name(
-    directory: std::os::fd::BorrowedFd<'_>,
-    name: &CStr,
-    file: &Meta,
-) -> Result<(), Fault> {
+fn drop_name(directory: BorrowedFd<'_>, name: &CStr, file: &Meta) -> Result<(), Fault> {
     match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map(Meta::from) {
         Ok(there) if there.id == file.id => {
             unlinkat(directory, name, AtFlags::empty()).map_err(named("unlinkat"))

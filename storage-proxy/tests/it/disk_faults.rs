@@ -16,11 +16,13 @@ use crate::{
 /// The points that are on the way of a create, a clone, a purge and work inside a tree, and of forgetting them.
 fn is_on_the_way(point: &str) -> bool {
     let group = point.split_once('.').unwrap().0;
-    !matches!(group, "cancel" | "open" | "put" | "reclaim" | "upload")
-        && !matches!(
-            point,
-            "fence.answer" | "verdict.note" | "verdict.noted" | "remove.step"
-        )
+    !matches!(
+        group,
+        "cancel" | "files" | "open" | "put" | "reclaim" | "upload"
+    ) && !matches!(
+        point,
+        "fence.answer" | "verdict.note" | "verdict.noted" | "remove.step"
+    )
 }
 
 /// Ends one task, whatever it meets, and looks at what has become of it.

@@ -8,7 +8,6 @@ mod pack;
 mod sink;
 
 use std::{
-    collections::HashSet,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -202,18 +201,27 @@ fn chosen(grant: &Grant, mut paths: Vec<RelativePath>) -> Result<Vec<RelativePat
     for path in &paths {
         in_scope(grant, path)?;
     }
-    let named: HashSet<RelativePath> = paths.iter().cloned().collect();
-    let mut seen = HashSet::new();
-    paths.retain(|path| {
-        let mut above = path.split_last();
-        while let Some((parent, _)) = above {
-            if named.contains(&parent) {
-                return false;
-            }
-            above = parent.split_last();
+    // What is below a path comes right after it where '/' comes before all else. None has a zero.
+    let key = |path: &RelativePath| -> Vec<u8> {
+        let bytes = path.as_bytes().iter();
+        bytes.map(|b| if *b == b'/' { 0 } else { *b }).collect()
+    };
+    let mut order: Vec<(Vec<u8>, usize)> = paths.iter().map(key).zip(0..).collect();
+    order.sort_unstable();
+    let mut last: Option<&[u8]> = None;
+    let mut kept = vec![false; paths.len()];
+    for (key, place) in &order {
+        let rest = last.and_then(|last| Some((last, key.strip_prefix(last)?)));
+        if rest.is_some_and(|(last, rest)| last.is_empty() || matches!(rest, [] | [0, ..])) {
+            continue;
         }
-        seen.insert(path.clone())
-    });
+        last = Some(key);
+        if let Some(kept) = kept.get_mut(*place) {
+            *kept = true;
+        }
+    }
+    let mut kept = kept.into_iter();
+    paths.retain(|_| kept.next().unwrap_or(false));
     Ok(paths)
 }
 
@@ -221,6 +229,7 @@ fn chosen(grant: &Grant, mut paths: Vec<RelativePath>) -> Result<Vec<RelativePat
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
+    use proptest::prelude::*;
     use vfolder_common::token::GrantMode;
 
     use super::*;
@@ -254,5 +263,27 @@ mod tests {
         assert_eq!(chosen(&grant(b"x/y"), Vec::new()).unwrap(), parse(&["x/y"]));
         let refusal = chosen(&grant(b"x/y"), parse(&["x/y/z", "x"])).unwrap_err();
         assert_eq!(refusal.reason(), Reason::GrantTooSmall);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_chosen_has_all_and_nothing_twice(paths in prop::collection::vec("([ab-](/[ab-]){0,3})?", 1..12)) {
+            let texts: Vec<&str> = paths.iter().map(String::as_str).collect();
+            let paths = parse(&texts);
+            let below = |path: &RelativePath, above: &RelativePath| {
+                let rest = path.as_bytes().strip_prefix(above.as_bytes());
+                rest.is_some_and(|rest| above.is_root() || rest.is_empty() || rest.starts_with(b"/"))
+            };
+            let mut expected = Vec::new();
+            for (place, path) in paths.iter().enumerate() {
+                let covered = paths.iter().enumerate().any(|(other, above)| {
+                    below(path, above) && (above != path || other < place)
+                });
+                if !covered {
+                    expected.push(path.clone());
+                }
+            }
+            prop_assert_eq!(chosen(&grant(b""), paths).unwrap(), expected);
+        }
     }
 }

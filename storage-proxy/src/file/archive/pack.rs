@@ -12,7 +12,10 @@ use rustix::{
     fs::{AtFlags, fstat, readlinkat, statat},
     io::Errno,
 };
-use vfolder_common::error::{Reason, Refusal};
+use vfolder_common::{
+    error::{Reason, Refusal},
+    path::shown,
+};
 
 use super::{
     links::Links,
@@ -308,7 +311,7 @@ fn entered(directory: OwnedFd) -> Result<Entered<()>, Fault> {
 
 /// What came of writing the entry at `path`.
 fn failure(error: io::Error, path: &[u8]) -> Failure {
-    let shown = String::from_utf8_lossy(path);
+    let shown = shown(path);
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return changed(path);
     }
@@ -326,7 +329,7 @@ fn failure(error: io::Error, path: &[u8]) -> Failure {
 }
 
 fn changed(path: &[u8]) -> Failure {
-    let shown = String::from_utf8_lossy(path);
+    let shown = shown(path);
     let text = format!(
         "\"{shown}\" was changed while it was put into the archive, which is no use now; ask for it again when nobody writes there"
     );

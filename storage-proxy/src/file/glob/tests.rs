@@ -46,6 +46,9 @@ fn each_sign_means_what_the_api_says() {
             &["b.txt", "b12.txt"],
         ),
         ("{src,tests}/*.rs", &["src/a.rs", "tests/a.rs"], &["a.rs"]),
+        ("{**/a.rs,b}", &["a.rs", "d/a.rs", "b"], &["xa.rs", "d/b"]),
+        ("d/{**/x,y}", &["d/x", "d/e/x", "d/y"], &["d/ex", "x"]),
+        ("a/**/**/b", &["a/b", "a/c/b", "a/c/d/b"], &["ab", "a/cb"]),
         (r"\*\{", &["*{"], &["a{"]),
         ("a.b+(c)|d^$", &["a.b+(c)|d^$"], &["axb+(c)|d^$"]),
     ] {

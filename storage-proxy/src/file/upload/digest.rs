@@ -11,7 +11,7 @@ use super::{
     live::{Live, Store},
     refused::{self, failed},
 };
-use crate::{file::Files, refuse, volume::KnownDigests};
+use crate::{file::Files, volume::KnownDigests};
 
 /// Read and digested between two looks whether anybody still waits for it.
 const STEP: u64 = 4 << 20;
@@ -89,12 +89,12 @@ impl Files {
         while at < size {
             let end = size.min(at + STEP);
             let (own, store) = (Arc::clone(live), Arc::clone(store));
-            let step = self.tasks().serve(&live.volume, move |_| {
+            let step = self.serve(&live.volume, live.vfolder, move |_| {
                 digest_range(&store, at, end, &mut digest)
                     .map_err(|errno| failed(&own, "read", errno))?;
                 Ok::<_, Refusal>(digest)
             });
-            digest = step.await.map_err(|refused| refuse::by_tasks(&refused))??;
+            digest = step.await??;
             at = end;
         }
         Ok(digest)

@@ -250,11 +250,10 @@ impl UploadWriter {
             return Ok(());
         }
         let (mut digest, whole) = (self.digest.take(), self.whole);
-        let (tasks, name) = (self.files.tasks(), &self.live().volume);
-        let accounts = tasks
-            .accounts(name)
-            .map_err(|refused| refuse::by_tasks(&refused))?;
-        let writing = tasks.serve(name, move |volume| {
+        let (name, vfolder) = (&self.live().volume, self.live().vfolder);
+        let accounts = self.files.tasks().accounts(name);
+        let accounts = accounts.map_err(|refused| refuse::by_tasks(&refused))?;
+        let writing = self.files.serve(name, vfolder, move |volume| {
             if session.guard.is_cut() {
                 return Err(cut_off(session.turn.live.vfolder));
             }
@@ -277,7 +276,7 @@ impl UploadWriter {
             () = self.session.guard.cut() => return Err(self.cut_off()),
             written = writing => written,
         };
-        self.digest = written.map_err(|refused| refuse::by_tasks(&refused))??;
+        self.digest = written??;
         self.at += count;
         self.written += count;
         self.checkpoint(CHECKPOINT).await
@@ -299,7 +298,8 @@ impl UploadWriter {
 
     async fn count(&self) -> Result<(), Refusal> {
         let (session, all) = (Arc::clone(&self.session), self.at - self.written..self.at);
-        let counting = self.files.tasks().serve(&self.live().volume, move |_| {
+        let (name, vfolder) = (&self.live().volume, self.live().vfolder);
+        let counting = self.files.serve(name, vfolder, move |_| {
             if session.guard.is_cut() {
                 return Err(cut_off(session.turn.live.vfolder));
             }
@@ -310,9 +310,7 @@ impl UploadWriter {
             } = &session.turn;
             live.count(&session.store, *number, all, *losses)
         });
-        counting
-            .await
-            .map_err(|refused| refuse::by_tasks(&refused))?
+        counting.await?
     }
 
     /// What was digested, if it was.

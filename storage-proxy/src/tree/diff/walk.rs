@@ -115,6 +115,10 @@ impl Visitor for Comparison<'_> {
         EntryComparer::default()
     }
 
+    fn may_repeat(&self) -> bool {
+        true
+    }
+
     fn enter(
         &self,
         comparer: &mut EntryComparer,

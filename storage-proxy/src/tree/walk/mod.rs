@@ -52,6 +52,12 @@ pub trait Visitor: Sync {
         false
     }
 
+    /// Whether it does no harm to be shown an entry twice: else the walk fails where it would have to, in a directory that has
+    /// shrunk or grown into another form meanwhile.
+    fn may_repeat(&self) -> bool {
+        false
+    }
+
     /// Opens the directory `name` of `parent`, which is open as `handle`; nothing, if there is nothing to be done in it.
     ///
     /// # Errors

@@ -115,9 +115,9 @@ impl<'a, V: Visitor> Thread<'a, V> {
         };
         if let Some(position) = position {
             let found = match seek(&handle, SeekFrom::Start(position)) {
-                // A directory that shrank or grew into another form has no such position any more: once more from the
-                // start. What is seen twice does no harm.
-                Err(Errno::INVAL) => seek(&handle, SeekFrom::Start(0)),
+                // A directory that shrank or grew into another form has no such position any more: once more from the start.
+                Err(Errno::INVAL) if self.visitor.may_repeat() => seek(&handle, SeekFrom::Start(0)),
+                Err(Errno::INVAL) => return Err(located(&dir, Fault::Changed, c"")),
                 found => found,
             };
             found

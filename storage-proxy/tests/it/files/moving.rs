@@ -3,13 +3,14 @@
 use std::{
     fs,
     os::unix::fs::{MetadataExt as _, symlink},
+    path::Path,
 };
 
 use tonic::{Code, Status};
 use vfolder_proto::v1::{FileEntry, FileType, MoveFileRequest};
 
 use super::Desk;
-use crate::proxy::{refused, wrong_fields};
+use crate::proxy::{Proxy, refused, set_up, wrong_fields};
 
 impl Desk {
     async fn rename(&self, from: &str, to: &str, replace: bool) -> Result<FileEntry, Status> {
@@ -23,6 +24,44 @@ impl Desk {
         let moved = self.proxy.files().move_file(self.ask(request)).await;
         moved.map(tonic::Response::into_inner)
     }
+}
+
+/// As on NFS.
+#[tokio::test]
+async fn where_the_filesystem_has_no_rename_that_replaces_nothing_files_are_moved_all_the_same() {
+    let proxy = Proxy::start_armed(set_up(), "files.moving=EINVAL").await;
+    let desk = Desk::of(proxy.unwrap()).await;
+    let tree = desk.tree();
+    fs::create_dir_all(tree.join("d/in")).unwrap();
+    fs::create_dir(tree.join("e")).unwrap();
+    fs::write(tree.join("d/in/f"), "f").unwrap();
+    symlink("none", tree.join("link")).unwrap();
+    for (from, to) in [("d/in/f", "d/g"), ("d/in", "e/in"), ("link", "e/link")] {
+        desk.rename(from, to, false).await.unwrap();
+        assert!(tree.join(from).symlink_metadata().is_err());
+    }
+    assert_eq!(fs::read(tree.join("d/g")).unwrap(), b"f");
+    assert!(tree.join("e/in").is_dir());
+    assert_eq!(
+        fs::read_link(tree.join("e/link")).unwrap(),
+        Path::new("none")
+    );
+    let exists = (Code::AlreadyExists, "FILE_EXISTS".to_owned());
+    for (from, to) in [
+        ("d/g", "e/link"),
+        ("d/g", "e/in"),
+        ("e/in", "d/g"),
+        ("d", "e"),
+    ] {
+        assert_eq!(
+            refused(desk.rename(from, to, false).await),
+            exists,
+            "{from} to {to}"
+        );
+    }
+    let inside = desk.rename("e", "e/in/e", false).await;
+    assert_eq!(wrong_fields(inside), ["new_path"]);
+    assert_eq!(fs::read_dir(&tree).unwrap().count(), 2);
 }
 
 #[tokio::test]

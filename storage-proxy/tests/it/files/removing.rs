@@ -41,6 +41,21 @@ fn told(results: &[RemovedFile]) -> Vec<(&[u8], bool, i64, &str)> {
         .collect()
 }
 
+#[tokio::test]
+async fn what_may_come_back_after_a_power_cut_is_not_called_removed() {
+    let proxy = Proxy::start_armed(set_up(), "files.removed=EIO").await;
+    let desk = Desk::of(proxy.unwrap()).await;
+    build(&desk);
+    let mut one = request(desk.vfolder, &["f"]);
+    let results = desk.remove(one.clone()).await.unwrap();
+    assert_eq!(told(&results), [(&b"f"[..], false, 1, "IO_ERROR")]);
+    assert!(results[0].message.contains("power cut"), "{results:?}");
+    // As it says, there is nothing left to do but to try again.
+    one.missing_ok = true;
+    assert_eq!(desk.remove(one).await.unwrap()[0].reason, "IO_ERROR");
+    assert!(!desk.tree().join("f").exists());
+}
+
 fn build(desk: &Desk) {
     let tree = desk.tree();
     for directory in ["full/sub", "empty", "nest/in/side", "flat/x"] {
