@@ -133,8 +133,8 @@ impl fmt::Display for RelativePath {
 /// A path for people, in a text that has to be short: what is no UTF-8 is replaced, and of a long one only the end is there,
 /// which says more than the beginning. The root is ".".
 pub fn shown(path: &[u8]) -> String {
-    /// Bytes of a header, where such texts travel.
-    const ROOM: usize = 768;
+    /// Bytes of a header, where such texts travel, also as the name of what a refusal is about.
+    const ROOM: usize = 360;
     if path.is_empty() {
         return ".".to_owned();
     }

@@ -256,7 +256,8 @@ pub struct OperationsConfig {
     /// How long attempts may fail without any getting as far as working on the tree, before the operation is given up.
     #[serde(with = "duration")]
     pub give_up_after: Duration,
-    /// How many attempts an operation has, whatever each gets done, before it is given up.
+    /// How many attempts of an operation may fail at work, whatever each gets done, before it is given up. One that finds the
+    /// storage-proxy away is none.
     pub max_attempts: i32,
     /// The most clones, and the most purges, that run on one volume at once, whichever managers have them.
     pub max_running_per_volume: i64,

@@ -112,7 +112,7 @@ async fn a_crash_loop_ends(engine: Engine) {
 
 async fn attempts_that_find_the_storage_proxy_away_use_up_none(engine: Engine) {
     let mut system = System::on(engine)
-        .with(|s| s.operations = "max_attempts = 20\nmax_backoff = \"200ms\"".into())
+        .with(|s| s.operations = "max_attempts = 90\nmax_backoff = \"200ms\"".into())
         .start()
         .await;
     let alice = system.user("alice");

@@ -8,7 +8,9 @@ use vfolder_proto::v1::{
     PauseVolumeRequest, PurgeVFolderRequest, RemoveTreeRequest, VFolder, VFolderPermission,
     file_service_client::FileServiceClient,
 };
-use vfolder_tests::{Engine, System, assert_field_refused, assert_refused, on_each_engine};
+use vfolder_tests::{
+    Engine, System, assert_field_refused, assert_refused, eventually, on_each_engine,
+};
 
 on_each_engine!(
     a_grant_opens_the_direct_way_and_says_where_it_is,
@@ -239,6 +241,11 @@ async fn a_grant_ends_with_what_still_waits_for_its_turn(engine: Engine) {
     };
     alice.vfolders.clone().purge_v_folder(purge).await.unwrap();
     for (id, write) in [&cloned, &performed, &purged] {
+        // At once, but where that takes the disk too long.
+        eventually("it is refused", async || {
+            mkdir(write, id, "more").await.err()
+        })
+        .await;
         assert_write_refused(write, id).await;
     }
     // They can be read until the work begins.
@@ -345,7 +352,7 @@ async fn a_storage_proxy_that_is_away_or_serves_nobody_is_told_of(engine: Engine
     assert_refused(refused, Code::Unavailable, "VOLUME_UNAVAILABLE");
     system.change(|settings| settings.direct = String::new());
     system.start_storage().await;
-    let grant = vfolder_tests::eventually("the manager has found it again", async || {
+    let grant = eventually("the manager has found it again", async || {
         alice.grant(&id, MountMode::ReadOnly).await.ok()
     })
     .await;

@@ -29,8 +29,8 @@ pub struct Refusal {
     text: String,
     metadata: HashMap<String, String>,
     details: Box<ErrorDetails>,
-    /// Of violations, in bytes.
-    room: usize,
+    /// Of violations, in bytes. Small, as a refusal has to be.
+    room: u16,
 }
 
 impl Refusal {
@@ -156,7 +156,8 @@ impl Refusal {
     }
 
     fn has_room(&mut self, subject: &str, description: &str) -> bool {
-        let left = self.room.checked_sub(subject.len() + description.len());
+        let bytes = u16::try_from(subject.len() + description.len());
+        let left = bytes.ok().and_then(|bytes| self.room.checked_sub(bytes));
         self.room = left.unwrap_or(self.room);
         left.is_some()
     }
@@ -199,7 +200,7 @@ impl Fields {
     pub fn wrong(&mut self, field: impl Into<String>, description: impl Into<String>) {
         let (field, description) = (value(field), value(description));
         let taken = self.taken + field.len() + description.len();
-        if self.wrong.len() < MAX_VIOLATIONS && taken <= VIOLATIONS {
+        if self.wrong.len() < MAX_VIOLATIONS && taken <= usize::from(VIOLATIONS) {
             self.taken = taken;
             self.wrong.push(FieldViolation::new(field, description));
         }

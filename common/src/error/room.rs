@@ -11,7 +11,7 @@ pub(super) const TEXT: usize = 1_536;
 /// For one value of the details, in bytes.
 pub(super) const VALUE: usize = 384;
 /// For all violations together, in bytes. What comes after is dropped.
-pub(super) const VIOLATIONS: usize = 1_536;
+pub(super) const VIOLATIONS: u16 = 1_536;
 
 /// `text`, or what of it has room, and "…".
 pub(super) fn shorten(text: &str, room: usize, cost: fn(char) -> usize) -> Cow<'_, str> {

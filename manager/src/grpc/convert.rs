@@ -218,7 +218,7 @@ pub fn metadata(
         create_time: Some(time(op.create_time)),
         start_time: op.start_time.map(time),
         end_time: op.end_time.map(time),
-        last_problem: if op.state.is_live() {
+        last_problem: if op.state.is_live() && sees_target {
             op.last_problem.clone()
         } else {
             String::new()

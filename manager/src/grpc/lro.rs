@@ -152,13 +152,15 @@ pub fn refusal(op: &Operation) -> Refusal {
 
 /// Who sees but the source of a clone learns the reason: the text may be about the destination, and whose limit it is.
 fn error(op: &Operation, sees_target: bool) -> rpc::Status {
-    let refusal = match sees_target {
-        true => refusal(op),
-        false => Refusal::new(
-            reason_of(op),
-            "it has failed; who sees the vfolder that it was to make can see why",
-        )
-        .with_metadata("operation", op.name()),
+    let refusal = match op.kind {
+        Kind::Clone if !sees_target => {
+            let text = format!(
+                "the clone is {}; who sees its destination can see why",
+                op.state
+            );
+            Refusal::new(reason_of(op), text).with_metadata("operation", op.name())
+        }
+        _ => refusal(op),
     };
     let status = Status::from(refusal);
     // With all its details, as they travel with an RPC's error.

@@ -191,9 +191,9 @@ pub async fn end_mounts(tx: &mut Tx, vfolder: &mut Locked, cause: Cause) -> Resu
     let live = mounts::live_on(tx, vfolder.row.id, vfolder.now, None, i64::MAX).await?;
     for mount in live {
         mounts::remove(tx, mount.id).await?;
-        let mount = Some(mount.id);
+        vfolder.note_mount_gone(mount.mode);
         let cause = Cause {
-            mount,
+            mount: Some(mount.id),
             ..cause.clone()
         };
         vfolder.end_mount(tx, cause).await?;

@@ -1,8 +1,8 @@
 //! Telling a storage-proxy that a tree has changed hands.
 //!
 //! What a storage-proxy remembers is never higher than the row's epoch: the row changes first, the storage-proxy is told
-//! second, and what relies on it comes third. Operations bring their epochs along; what has no operation, the move to
-//! the trash and ResetStatus, tells it here.
+//! second, and what relies on it comes third. Operations bring their epochs along, and tell them ahead here, as far as that
+//! is quick; what has no operation, the move to the trash and ResetStatus, tells it here.
 
 use std::time::Duration;
 

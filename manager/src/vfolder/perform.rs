@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Writes the operation that does the work, and makes the vfolder PERFORMING. The epoch rises with that, so that whoever
-/// was let in to write before is cut off when the work begins, and again when it ends.
+/// was let in to write before is cut off at once, when the work begins at the latest, and again when it ends.
 pub async fn perform(
     ctx: &Context,
     warrant: &Warrant,

@@ -75,7 +75,7 @@ impl Files {
                 });
                 ends.insert(path, Removed { files, refusal });
             }
-            removal.sync(visit, &mut ends);
+            removal.sync(visit, &control, &mut ends);
             let end_of = |path: &RelativePath| match ends.get_mut(path) {
                 // The same path once more removes nothing more.
                 Some(end) => {
@@ -91,6 +91,9 @@ impl Files {
     }
 }
 
+/// What became of each path.
+type Ends<'a> = BTreeMap<&'a RelativePath, Removed>;
+
 impl Removal {
     fn one(&self, path: &RelativePath, visit: &Visit<'_>, control: &Control) -> Option<TreeError> {
         let removed = visit.tree.remove(path, self.recursive, control);
@@ -102,7 +105,7 @@ impl Removal {
 
     /// Makes it durable, also what was removed before the tree changed hands: that changes nothing in it. The first costs a
     /// commit of the filesystem's journal, and the others hardly anything.
-    fn sync(&self, visit: &Visit<'_>, ends: &mut BTreeMap<&RelativePath, Removed>) {
+    fn sync(&self, visit: &Visit<'_>, control: &Control, ends: &mut Ends<'_>) {
         let mut below: BTreeMap<RelativePath, Vec<&RelativePath>> = BTreeMap::new();
         for path in &self.paths {
             if let Some((parent, _)) = path.split_last() {
@@ -110,6 +113,13 @@ impl Removal {
             }
         }
         for (parent, paths) in below {
+            let nothing_went = || {
+                let mut files = paths.iter().filter_map(|path| ends.get(path));
+                files.all(|end| end.files == 0)
+            };
+            if control.stopped() && nothing_went() {
+                continue;
+            }
             // It may have been removed as well.
             let Ok(directory) = visit.tree.directory(&parent) else {
                 continue;
@@ -118,7 +128,7 @@ impl Removal {
                 continue;
             };
             tracing::warn!(%parent, %errno, "what was removed from a directory may come back after a power cut");
-            let text = format!("was removed, but may come back after a power cut: fsync: {errno}");
+            let text = format!("is not there, and may be after a power cut: fsync: {errno}");
             for path in paths {
                 if let Some(Removed { refusal, .. }) = ends.get_mut(path) {
                     refusal.get_or_insert_with(|| (Reason::IoError, text.clone()));

@@ -23,12 +23,12 @@ use super::{
 };
 use crate::faults::{at, pass};
 
-/// The space of a file larger than this is given back by steps of this size: on ext4, an unlink of 10 GiB takes seconds,
+/// The space of a file larger than this is given back by steps of this size where nobody else can have it open: on ext4, an unlink of 10 GiB takes seconds,
 /// in which no stop would be heard, and one of 256 MiB about 50 ms.
 const TRUNCATE_STEP: u64 = 256 << 20;
 
 /// Of those that are closed at the end of a removal, threads at most that do it.
-const MOST_CLOSING: usize = 4;
+const MOST_CLOSING: usize = 16;
 
 /// How often a directory that a writer keeps filling is emptied again.
 const PATIENCE: usize = 16;
@@ -231,7 +231,9 @@ pub(super) fn remove_file(
     drop((alone, beside_others));
     match unlinked {
         Ok(()) => {
-            if let Some(file) = huge {
+            if let Some(file) = huge
+                && force == Force::Respect
+            {
                 let_go(file);
             }
             control.bytes_done(bytes);

@@ -70,17 +70,13 @@ impl TreeRoot {
             _ => None,
         };
         control.check().map_err(at_from)?;
-        let is_inside = || {
-            let rest = to.as_bytes().strip_prefix(from.as_bytes());
-            rest.is_some_and(|rest| rest.starts_with(b"/"))
-        };
         let renamed = match replace {
             true => renameat(&old, &name, &new, &new_name),
             false => {
                 let (old, new) = (old.as_fd(), new.as_fd());
                 match rename_to_free((old, &name), (new, &new_name)) {
-                    Err(Errno::INVAL | Errno::NOSYS) if !is_inside() => {
-                        rename_by_steps((old, &name), (new, &new_name), moved.kind)
+                    Err(Errno::INVAL | Errno::NOSYS) if !to.is_below(from) => {
+                        rename_by_steps((old, &name), (new, &new_name), &moved)
                     }
                     done => done,
                 }
@@ -102,7 +98,8 @@ impl TreeRoot {
             let has_both = there.id == moved.id && there.kind != FileKind::Directory;
             if has_both && moved.links > 1 {
                 // Two names of one file: then rename(2) does nothing.
-                drop_name(old.as_fd(), &name, &moved).map_err(at_from)?;
+                let dropped = drop_name((old.as_fd(), &name), &moved);
+                dropped.map_err(|errno| at_from(named("unlinkat")(errno)))?;
             }
             let gone = handle.and_then(|handle| fstat(handle).ok()).map(Meta::from);
             let gone = gone.filter(|meta| meta.links == 0);
@@ -134,8 +131,8 @@ fn rename_to_free(old: Spot<'_>, new: Spot<'_>) -> Result<(), Errno> {
 
 /// The same where a filesystem has no such rename, NFS for one. It is not one step: a crash may leave a file with both names,
 /// or an empty directory at the new one.
-fn rename_by_steps(old: Spot<'_>, new: Spot<'_>, kind: FileKind) -> Result<(), Errno> {
-    if kind == FileKind::Directory {
+fn rename_by_steps(old: Spot<'_>, new: Spot<'_>, moved: &Meta) -> Result<(), Errno> {
+    if moved.kind == FileKind::Directory {
         // Takes the place of an empty directory, and of none that somebody has put something into.
         mkdirat(new.0, new.1, Mode::RWXU)?;
         return renameat(old.0, old.1, new.0, new.1).inspect_err(|_| {
@@ -143,18 +140,19 @@ fn rename_by_steps(old: Spot<'_>, new: Spot<'_>, kind: FileKind) -> Result<(), E
         });
     }
     linkat(old.0, old.1, new.0, new.1, AtFlags::empty())?;
-    unlinkat(old.0, old.1, AtFlags::empty()).inspect_err(|_| {
-        let _ = unlinkat(new.0, new.1, AtFlags::empty());
-    })
+    // Should it fail, both names stay: neither may be the only one.
+    drop_name(old, moved)
 }
 
 /// Removes the name, if it is still there and the file's.
-fn drop_name(directory: BorrowedFd<'_>, name: &CStr, file: &Meta) -> Result<(), Fault> {
+fn drop_name((directory, name): Spot<'_>, file: &Meta) -> Result<(), Errno> {
     match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map(Meta::from) {
-        Ok(there) if there.id == file.id => {
-            unlinkat(directory, name, AtFlags::empty()).map_err(named("unlinkat"))
-        }
+        Ok(there) if there.id == file.id => match unlinkat(directory, name, AtFlags::empty()) {
+            // NFS says so of what it has done, if it has to ask again.
+            Err(Errno::NOENT) => Ok(()),
+            done => done,
+        },
         Ok(_) | Err(Errno::NOENT) => Ok(()),
-        Err(errno) => Err(named("fstatat")(errno)),
+        Err(errno) => Err(errno),
     }
 }

@@ -20,7 +20,7 @@ fn stories(point: &str) -> &'static [Kind] {
         "clone" => &[Kind::Clone],
         "publish" => &[Kind::Create, Kind::Clone],
         "purge" | "trash" => &[Kind::Purge],
-        // In `archives::removals`: it takes a huge file.
+        // In `reclaim`: it takes a huge file.
         "remove" if point == "remove.step" => &[],
         "remove" => &[Kind::Purge, Kind::Reclaim, Kind::Remove],
         "task" => &[
@@ -32,7 +32,7 @@ fn stories(point: &str) -> &'static [Kind] {
             Kind::Remove,
         ],
         "inside" => &[Kind::Extract, Kind::Remove],
-        // In `archives::resumed`: nothing is replaced here. In `files::filesystems`: no tasks.
+        // In `archives::resumed`: nothing is replaced here. In `files`: those are no tasks.
         "put" | "files" => &[],
         "verdict" => &[Kind::Failing],
         "cancel" => &[Kind::Cancel, Kind::Stop],

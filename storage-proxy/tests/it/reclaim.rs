@@ -5,13 +5,14 @@ use std::{fs, os::fd::AsFd as _, time::Duration};
 use tempfile::TempDir;
 use tokio::time::sleep;
 use uuid::Uuid;
+use vfolder_images::not_checked;
 use vfolder_proto::storage::{GetVolumeRequest, PurgeTree, StorageVolume, run_task_request::Task};
 use vfolder_storage_proxy::tree::{Control, Workers, usage};
 
 use crate::{
     mounted::Mounted,
     proxy::{Proxy, set_up, set_up_in},
-    support::{directory, eventually},
+    support::{HUGE, directory, eventually, huge},
 };
 
 async fn volume(proxy: &Proxy) -> StorageVolume {
@@ -73,6 +74,25 @@ async fn a_purge_is_answered_before_anything_is_destroyed_and_the_space_to_come_
     let gone = until(&proxy, |now| now.reclaim_pending_trees == 0).await;
     assert_eq!(gone.reclaim_pending_bytes, 0);
     assert_eq!(fs::read_dir(trash).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_while_it_cuts_a_huge_file_down_it_goes_on() {
+    let dir = set_up();
+    let tree = dir.path().join("v/trash").join(Uuid::now_v7().to_string());
+    fs::create_dir_all(&tree).unwrap();
+    let file = tree.join("huge");
+    if !huge(&file) {
+        return not_checked("no room for real blocks");
+    }
+    let dir = match Proxy::start_armed(dir, "remove.step=kill@2").await {
+        Ok(proxy) => proxy.died("remove.step").await,
+        Err((dir, _)) => dir,
+    };
+    assert!((1..HUGE).contains(&file.metadata().unwrap().len()));
+    let proxy = Proxy::start_in(dir).await;
+    eventually("the trash is empty", || !tree.exists()).await;
+    drop(proxy);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

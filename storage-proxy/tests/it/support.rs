@@ -4,11 +4,11 @@ use std::{
     env,
     ffi::CString,
     fmt::Display,
-    fs,
+    fs::{self, File},
     num::NonZeroUsize,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::ffi::OsStrExt as _,
+        unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     },
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, fallocate, flock, open};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
@@ -183,7 +183,7 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        let Ok(lock) = fs::File::open(self.path().join("v/lock")) else {
+        let Ok(lock) = File::open(self.path().join("v/lock")) else {
             return;
         };
         let begun = Instant::now();
@@ -308,4 +308,14 @@ impl Rig {
             })
             .count()
     }
+}
+
+/// Bytes of a file whose space is given back by steps, where it is.
+pub const HUGE: u64 = 768 << 20;
+
+/// Makes one of as many blocks. False: there is no room for it.
+pub fn huge(path: &Path) -> bool {
+    let file = File::create(path).unwrap();
+    let made = fallocate(&file, FallocateFlags::empty(), 0, HUGE);
+    made.is_ok() && file.metadata().unwrap().blocks() * 512 >= HUGE
 }

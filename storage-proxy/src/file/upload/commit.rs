@@ -146,11 +146,11 @@ impl Files {
         commit: &Arc<Commit>,
         work: impl FnOnce(&Ground<'_>) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, Refusal> {
+        let by_tasks = |refused| refuse::by_tasks(&refused);
         let live = Arc::clone(&commit.ending.0);
-        let accounts = self.tasks().accounts(&live.volume);
-        let accounts = accounts.map_err(|refused| refuse::by_tasks(&refused))?;
+        let accounts = self.tasks().accounts(&live.volume).map_err(by_tasks)?;
         let (name, own, files) = (live.volume.clone(), Arc::clone(commit), self.clone());
-        let done = self.serve(&name, live.vfolder, move |volume| {
+        let done = self.tasks().serve(&name, move |volume| {
             let by_volume = |error| refuse::by_volume(&error);
             let volume = volume.get().map_err(by_volume)?;
             if volume.opening() != live.opening {
@@ -167,7 +167,7 @@ impl Files {
             };
             work(&ground).map_err(|refusal| accounts.explain(&volume, live.vfolder, refusal))
         });
-        done.await?
+        done.await.map_err(by_tasks)?
     }
 }
 

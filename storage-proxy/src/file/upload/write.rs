@@ -298,8 +298,7 @@ impl UploadWriter {
 
     async fn count(&self) -> Result<(), Refusal> {
         let (session, all) = (Arc::clone(&self.session), self.at - self.written..self.at);
-        let (name, vfolder) = (&self.live().volume, self.live().vfolder);
-        let counting = self.files.serve(name, vfolder, move |_| {
+        let counting = self.files.tasks().serve(&self.live().volume, move |_| {
             if session.guard.is_cut() {
                 return Err(cut_off(session.turn.live.vfolder));
             }
@@ -310,7 +309,9 @@ impl UploadWriter {
             } = &session.turn;
             live.count(&session.store, *number, all, *losses)
         });
-        counting.await?
+        counting
+            .await
+            .map_err(|refused| refuse::by_tasks(&refused))?
     }
 
     /// What was digested, if it was.

@@ -81,7 +81,7 @@ impl Job<'_> {
             let mut paths = removal.paths.iter();
             let removed = paths.try_for_each(|path| {
                 inside.step()?;
-                // What forbids the removal stands, and a file that still has its name has all its bytes.
+                // What forbids the removal stands, and what somebody has open, or still has its name, has all its bytes.
                 let removed = inside.tree.remove_with(path, true, workers, inside.control);
                 match removed {
                     // Gone with what it was below, or by an earlier life.

@@ -3,26 +3,19 @@
 use std::{
     fs::{self, File},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    path::PathBuf,
 };
 
-use rustix::fs::{FallocateFlags, IFlags, fallocate, ioctl_getflags, ioctl_setflags};
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use uuid::Uuid;
 use vfolder_images::{is_root, not_checked};
 use vfolder_proto::storage::{RemoveTree, run_task_request::Task};
 use vfolder_storage_proxy::task::FailureKind;
 
 use super::Scene;
-use crate::proxy::{Proxy, set_up};
-
-const SIZE: u64 = 768 << 20;
-
-/// More than two steps of its space; false: there is no room for it.
-fn huge(path: &PathBuf) -> bool {
-    let file = File::create(path).unwrap();
-    let made = fallocate(&file, FallocateFlags::empty(), 0, SIZE);
-    made.is_ok() && file.metadata().unwrap().blocks() * 512 >= SIZE
-}
+use crate::{
+    proxy::{Proxy, set_up},
+    support::{HUGE, huge},
+};
 
 fn removal(vfolder: Uuid, path: &str) -> Task {
     Task::RemoveTree(RemoveTree {
@@ -47,7 +40,7 @@ async fn who_has_a_huge_file_open_reads_on_after_it_is_removed() {
         let named = path.split('/').next().unwrap();
         assert_eq!(scene.remove(&[named], false).await.failure, None);
         assert!(!file.exists());
-        assert!(open.metadata().unwrap().blocks() * 512 >= SIZE);
+        assert!(open.metadata().unwrap().blocks() * 512 >= HUGE);
     }
 }
 
