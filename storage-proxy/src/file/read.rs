@@ -306,6 +306,8 @@ fn not_a_file(path: &RelativePath) -> Refusal {
 fn refused(fault: Fault, path: &RelativePath) -> Refusal {
     match fault {
         Fault::Changed => not_a_file(path),
+        // It may never have been there.
+        Fault::Gone => refuse::by_fault(Fault::NotFound, &path.to_string()),
         other => refuse::by_fault(other, &path.to_string()),
     }
 }

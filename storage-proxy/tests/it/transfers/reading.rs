@@ -103,6 +103,9 @@ async fn nothing_but_regular_files_is_opened_and_no_symlink_is_followed() {
     ] {
         assert_eq!(refused(client.open(all_of(path)).await).1, reason, "{path}");
     }
+    // Not that it has vanished: it may never have been there.
+    let none = client.open(all_of("none")).await.unwrap_err();
+    assert_eq!(none.message(), "\"none\" does not exist");
 }
 
 #[tokio::test]
