@@ -10,9 +10,9 @@
 //! Comma-separated `name=action[@n]`. Actions: `kill` (SIGKILL to itself), `stop` (SIGSTOP to itself), `pause` (the
 //! thread goes on after a second, so that others can be faster), `jitter` (it goes on after up to half a millisecond,
 //! another time at each passage), or the name of an error that the point then returns: `EIO`, `ENOSPC`, `EDQUOT`,
-//! `EROFS`, `ESTALE`, `EMFILE`, `EINVAL`. With `@n` only the n-th passage through the point in the process's life is hit; without, every one.
-//! A name that isn't in the list given to [`init`] is refused at the start, so that a test can't wait for a point that no
-//! longer exists.
+//! `EROFS`, `ESTALE`, `EMFILE`, `EINVAL`. With `@n` only the n-th passage through the point in the process's life is hit;
+//! without, every one. A name that isn't in the list given to [`init`] is refused at the start, so that a test can't wait for
+//! a point that no longer exists.
 
 /// Does what the environment says is to happen at `name`; mostly nothing.
 ///

@@ -7,7 +7,7 @@ use vfolder_proto::{
     v1::{PauseVolumeRequest, ResetStatusRequest, ResumeVolumeRequest, VFolderStatus},
 };
 use vfolder_tests::{
-    Engine, System, assert_refused, eventually, fill, on_each_engine, operation_metadata,
+    Engine, System, User, assert_refused, eventually, fill, on_each_engine, operation_metadata,
 };
 
 on_each_engine!(
@@ -121,22 +121,8 @@ async fn attempts_that_find_the_storage_proxy_away_use_up_none(engine: Engine) {
     let clone = alice.clone_to(&id, "copy").await.unwrap();
     system.storage.kill();
     resume(&system).await;
-    let after = async |attempts| {
-        eventually("more attempts", async || {
-            let op = operation_metadata(&alice.operation(&clone.name).await.unwrap());
-            (op.attempt >= attempts).then_some(())
-        })
-        .await;
-    };
-    after(1).await;
     // As after a long outage.
-    let row = format!(
-        "WHERE id = '{}'",
-        clone.name.trim_start_matches("operations/")
-    );
-    let many = format!("UPDATE operations SET attempt = 100 {row}");
-    system.database.execute(&many).await;
-    after(101).await;
+    let row = pretend_attempts(&system, &alice, &clone.name, 100).await;
     // It is back before what it serves is.
     let volume = system.volume().to_owned();
     let aside = volume.with_extension("aside");
@@ -169,27 +155,33 @@ async fn an_operation_does_not_wait_out_its_pause_once_its_storage_proxy_is_back
     system.storage.kill();
     resume(&system).await;
     // Each failed attempt doubles the pause: after the tenth it is minutes long.
-    let impatient = format!(
-        "UPDATE operations SET attempt = 20 WHERE id = '{}'",
-        clone.name.trim_start_matches("operations/")
-    );
-    eventually("an attempt has failed", async || {
-        let op = alice.operation(&clone.name).await.unwrap();
-        (operation_metadata(&op).attempt > 0).then_some(())
-    })
-    .await;
-    system.database.execute(&impatient).await;
-    eventually("it pauses for long", async || {
-        let op = alice.operation(&clone.name).await.unwrap();
-        (operation_metadata(&op).attempt > 20).then_some(())
-    })
-    .await;
+    pretend_attempts(&system, &alice, &clone.name, 20).await;
     system.start_storage().await;
     let ended = alice.wait(&clone.name).await;
     assert!(
         matches!(ended.result, Some(Outcome::Response(_))),
         "{ended:?}"
     );
+}
+
+/// Makes an operation that fails look as if it had failed so often, and waits until it has once more. Says which row it is.
+async fn pretend_attempts(system: &System, user: &User, operation: &str, attempts: i32) -> String {
+    let after = async |attempts| {
+        eventually("it has failed once more", async || {
+            let op = operation_metadata(&user.operation(operation).await.unwrap());
+            (op.attempt >= attempts).then_some(())
+        })
+        .await;
+    };
+    after(1).await;
+    let row = format!(
+        "WHERE id = '{}'",
+        operation.trim_start_matches("operations/")
+    );
+    let many = format!("UPDATE operations SET attempt = {attempts} {row}");
+    system.database.execute(&many).await;
+    after(attempts + 1).await;
+    row
 }
 
 async fn pause(system: &System) {

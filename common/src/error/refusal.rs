@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Reason,
-    room::{TEXT, VALUE, VIOLATIONS, encoded, shorten},
+    room::{Room, TEXT, VALUE, encoded, shorten},
 };
 
 /// The `domain` of every `ErrorInfo`.
@@ -29,8 +29,7 @@ pub struct Refusal {
     text: String,
     metadata: HashMap<String, String>,
     details: Box<ErrorDetails>,
-    /// Of violations, in bytes. Small, as a refusal has to be.
-    room: u16,
+    room: Room,
 }
 
 impl Refusal {
@@ -41,7 +40,7 @@ impl Refusal {
             text: shorten(&text.into(), TEXT, encoded).into_owned(),
             metadata: HashMap::new(),
             details: Box::new(ErrorDetails::new()),
-            room: VIOLATIONS,
+            room: Room::default(),
         }
     }
 
@@ -110,7 +109,7 @@ impl Refusal {
         description: impl Into<String>,
     ) -> Self {
         let (subject, description) = (value(subject), value(description));
-        if self.has_room(&subject, &description) {
+        if self.room.takes(&subject, &description) {
             self.details
                 .add_precondition_failure_violation(kind, subject, description);
         }
@@ -138,7 +137,7 @@ impl Refusal {
         description: impl Into<String>,
     ) -> Self {
         let (subject, description) = (value(subject), value(description));
-        if self.has_room(&subject, &description) {
+        if self.room.takes(&subject, &description) {
             self.details
                 .add_quota_failure_violation(subject, description);
         }
@@ -149,17 +148,10 @@ impl Refusal {
     #[must_use]
     pub fn with_field(mut self, field: impl Into<String>, description: impl Into<String>) -> Self {
         let (field, description) = (value(field), value(description));
-        if self.has_room(&field, &description) {
+        if self.room.takes(&field, &description) {
             self.details.add_bad_request_violation(field, description);
         }
         self
-    }
-
-    fn has_room(&mut self, subject: &str, description: &str) -> bool {
-        let bytes = u16::try_from(subject.len() + description.len());
-        let left = bytes.ok().and_then(|bytes| self.room.checked_sub(bytes));
-        self.room = left.unwrap_or(self.room);
-        left.is_some()
     }
 
     /// What `PreconditionFailure` says so far.
@@ -191,17 +183,14 @@ impl From<Refusal> for Status {
 #[derive(Debug, Default)]
 pub struct Fields {
     wrong: Vec<FieldViolation>,
-    /// In bytes.
-    taken: usize,
+    room: Room,
 }
 
 impl Fields {
     /// Notes a wrong field. What comes after many is dropped.
     pub fn wrong(&mut self, field: impl Into<String>, description: impl Into<String>) {
         let (field, description) = (value(field), value(description));
-        let taken = self.taken + field.len() + description.len();
-        if self.wrong.len() < MAX_VIOLATIONS && taken <= usize::from(VIOLATIONS) {
-            self.taken = taken;
+        if self.wrong.len() < MAX_VIOLATIONS && self.room.takes(&field, &description) {
             self.wrong.push(FieldViolation::new(field, description));
         }
     }

@@ -10,8 +10,28 @@ use std::borrow::Cow;
 pub(super) const TEXT: usize = 1_536;
 /// For one value of the details, in bytes.
 pub(super) const VALUE: usize = 384;
-/// For all violations together, in bytes. What comes after is dropped.
-pub(super) const VIOLATIONS: u16 = 1_536;
+/// For all violations together, in bytes.
+const VIOLATIONS: u16 = 1_536;
+
+/// What is left for violations. Small, as a refusal has to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room(u16);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(VIOLATIONS)
+    }
+}
+
+impl Room {
+    /// Takes what one needs. False: there is not so much, and it is dropped.
+    pub fn takes(&mut self, subject: &str, description: &str) -> bool {
+        let bytes = u16::try_from(subject.len() + description.len());
+        let left = bytes.ok().and_then(|bytes| self.0.checked_sub(bytes));
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+}
 
 /// `text`, or what of it has room, and "…".
 pub(super) fn shorten(text: &str, room: usize, cost: fn(char) -> usize) -> Cow<'_, str> {

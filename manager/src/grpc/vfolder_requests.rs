@@ -25,23 +25,16 @@ pub(super) fn request_key(
     method: &str,
     source: &str,
     new: &vfolder::NewVfolder,
-    limits: (Option<i64>, Option<i64>),
+    sent: Option<&VFolder>,
 ) -> Option<RequestKey> {
     let owner = (new.owner.kind(), new.owner.id());
     let rest = (&new.name, &new.volume, &new.description, &new.labels);
     let arguments = (source, owner, rest, new.member_permission.as_str());
-    match limits {
+    // As they were sent: those of a source, which a clone has if none were, may be others when the request comes again.
+    match sent.map_or((None, None), |wire| (wire.max_bytes, wire.max_files)) {
         // As an earlier release has remembered it.
         (None, None) => RequestKey::new(&caller.user, id, method, &arguments),
         limits => RequestKey::new(&caller.user, id, method, &(arguments, limits)),
-    }
-}
-
-/// Of a new vfolder: none is 0.
-pub(super) fn limits_of(new: &vfolder::NewVfolder) -> (Option<i64>, Option<i64>) {
-    match (new.max_bytes, new.max_files) {
-        (0, 0) => (None, None),
-        (bytes, files) => (Some(bytes), Some(files)),
     }
 }
 

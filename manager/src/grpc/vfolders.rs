@@ -20,7 +20,7 @@ use vfolder_proto::{
 
 use super::{
     convert, fields, lro, page,
-    vfolder_requests::{backing, checked, edit, filter, limits_of, request_key},
+    vfolder_requests::{backing, checked, edit, filter, request_key},
 };
 use crate::{
     context::Context,
@@ -65,14 +65,8 @@ impl VFolderService for Vfolders {
         let volumes = &self.ctx.volumes;
         let new = fields::new_vfolder(asked.vfolder.as_ref(), &caller, volumes, &mut wrong);
         let new = checked(wrong, new)?;
-        let key = request_key(
-            &caller,
-            request_id,
-            "CreateVFolder",
-            "",
-            &new,
-            limits_of(&new),
-        );
+        let sent = asked.vfolder.as_ref();
+        let key = request_key(&caller, request_id, "CreateVFolder", "", &new, sent);
         match vfolder::create::create(&self.ctx, &caller, new, key, asked.validate_only).await? {
             Created::Checked(row) => answer(&list::Shown {
                 row: *row,
@@ -150,10 +144,8 @@ impl VFolderService for Vfolders {
             true => "CloneVFolder with a receipt",
             false => "CloneVFolder",
         };
-        // As it was sent: the source's, of which it is made, may be others when it comes again.
         let sent = asked.vfolder.as_ref();
-        let limits = sent.map_or((None, None), |wire| (wire.max_bytes, wire.max_files));
-        let key = request_key(caller, request_id, method, &from, &new, limits);
+        let key = request_key(caller, request_id, method, &from, &new, sent);
         let (ctx, dry, receipt) = (&self.ctx, asked.validate_only, asked.receipt);
         let warrant = &gate.warrant;
         match vfolder::clone::clone(ctx, warrant, source.id, new, receipt, key, dry).await? {

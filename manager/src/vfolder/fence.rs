@@ -58,7 +58,7 @@ pub async fn tell(ctx: &Context, row: &Vfolder) {
 /// keeps out at the gate, that keeps out of the storage-proxy too, as soon as the caller has his answer. What fails or takes
 /// long is left to the operation.
 pub async fn tell_ahead(ctx: &Context, id: Id, volume: &str, epoch: i64, status: Status) {
-    let told = time::timeout(AHEAD, tell_once(ctx, id, volume, epoch, status));
+    let told = time::timeout(AHEAD, raise(ctx, id, volume, epoch, status));
     let problem = match told.await {
         Ok(Ok(())) => return,
         Ok(Err(refusal)) => refusal.to_string(),
@@ -67,8 +67,22 @@ pub async fn tell_ahead(ctx: &Context, id: Id, volume: &str, epoch: i64, status:
     tracing::debug!(vfolder = %id, problem, "storage-proxy not told of a change of hands; the operation tells it");
 }
 
-/// Tells it, and notes that it has been told. Readers stay where the status admits reading.
+/// Tells it, and notes that it has been told.
 pub async fn tell_once(
+    ctx: &Context,
+    id: Id,
+    volume: &str,
+    epoch: i64,
+    status: Status,
+) -> Result<(), Refusal> {
+    raise(ctx, id, volume, epoch, status).await?;
+    let mut tx = ctx.store.begin("vfolder.fenced").await?;
+    let done = vfolders::mark_fenced(&mut tx, id, epoch).await;
+    Ok(tx.finish(done).await?)
+}
+
+/// Readers stay where the status admits reading.
+async fn raise(
     ctx: &Context,
     id: Id,
     volume: &str,
@@ -86,8 +100,5 @@ pub async fn tell_once(
         .owner(volume)?
         .fence(&fence)
         .await
-        .map_err(refused)?;
-    let mut tx = ctx.store.begin("vfolder.fenced").await?;
-    let done = vfolders::mark_fenced(&mut tx, id, epoch).await;
-    Ok(tx.finish(done).await?)
+        .map_err(refused)
 }

@@ -36,7 +36,7 @@ pub struct Removal {
 pub struct Removed {
     /// Directory entries that were removed.
     pub files: u64,
-    /// Why it is still there: for programs, and for people.
+    /// Why it is still there, or may be there again after a power cut: for programs, and for people.
     pub refusal: Option<(Reason, String)>,
 }
 

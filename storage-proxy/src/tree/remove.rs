@@ -23,8 +23,8 @@ use super::{
 };
 use crate::faults::{at, pass};
 
-/// The space of a file larger than this is given back by steps of this size where nobody else can have it open: on ext4, an unlink of 10 GiB takes seconds,
-/// in which no stop would be heard, and one of 256 MiB about 50 ms.
+/// The space of a file larger than this is given back by steps of this size where nobody else can have it open: on ext4, an
+/// unlink of 10 GiB takes seconds, in which no stop would be heard, and one of 256 MiB about 50 ms.
 const TRUNCATE_STEP: u64 = 256 << 20;
 
 /// Of those that are closed at the end of a removal, threads at most that do it.
