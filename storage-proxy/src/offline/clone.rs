@@ -63,7 +63,7 @@ fn copy_and_publish(
     let links = staging.make_links()?;
     let ongoing = Ongoing::default();
     let target = staging.target(&links, &ongoing);
-    let backend = staging.probe();
+    let backend = staging.backend();
     // A walk's copy is a plain directory even where the server would make a subvolume: nobody has asked for one.
     let at_once = args.threads.threads.is_none() && backend.removes_at_once(source.as_fd());
     let workers = args.threads.workers(backend.capabilities().clone_workers);

@@ -35,6 +35,8 @@ pub struct Staging<'a> {
     place: &'a Place,
     path: PathBuf,
     directory: OwnedFd,
+    /// What the filesystem that the copy goes to can do better than others.
+    backend: Box<dyn Backend>,
 }
 
 impl<'a> Staging<'a> {
@@ -68,6 +70,7 @@ impl<'a> Staging<'a> {
                 return Ok(Self {
                     place,
                     path,
+                    backend: probe_without_quotas(directory.as_fd(), false),
                     directory,
                 });
             }
@@ -77,10 +80,9 @@ impl<'a> Staging<'a> {
 
     /// Removes what is in it. `control` is to be a fresh one: what is half copied is cleared after a stop, too.
     pub fn clear(&self, control: &Control) -> Result<(), OfflineError> {
-        let backend = self.probe();
         [TREE, LINKS]
             .into_iter()
-            .try_for_each(|name| backend.remove(self.directory.as_fd(), name, control))
+            .try_for_each(|name| self.backend.remove(self.directory.as_fd(), name, control))
             .map_err(|error| self.tree_error(error))
     }
 
@@ -92,8 +94,8 @@ impl<'a> Staging<'a> {
     }
 
     /// What the filesystem that the copy goes to can do better than others.
-    pub fn probe(&self) -> Box<dyn Backend> {
-        probe_without_quotas(self.directory.as_fd(), false)
+    pub fn backend(&self) -> &dyn Backend {
+        &*self.backend
     }
 
     /// Where the copy goes.

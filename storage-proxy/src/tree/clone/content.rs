@@ -74,10 +74,8 @@ impl ContentCopier {
         if meta.size == 0 {
             return Ok(());
         }
-        if self.reflink
-            && meta.size >= job.habits.reflink_from
-            && self.share_blocks(source, target, meta.size, job.control)?
-        {
+        // Small ones, too: on XFS, writing them is quicker only until it has to be on disk.
+        if self.reflink && self.share_blocks(source, target, meta.size, job.control)? {
             match hasher {
                 // The copy, as large as it is: the source may have been another by then, and another by now.
                 Some(hasher) => {

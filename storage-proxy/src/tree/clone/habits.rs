@@ -6,7 +6,6 @@ use rustix::fs::fstatfs;
 
 /// Magic numbers: linux/magic.h.
 const XFS_SUPER_MAGIC: u64 = 0x5846_5342;
-const BTRFS_SUPER_MAGIC: u64 = 0x9123_683e;
 
 /// How to copy to a filesystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,9 +13,6 @@ pub struct Habits {
     /// Threads that make files in one directory wait for each other while they are made, and not while those are filled.
     /// On XFS the waiting costs more than it brings.
     pub shares_directories: bool,
-    /// Files of so many bytes and more share their blocks with the source, where that can be. Smaller ones are quicker
-    /// written; not so on btrfs, which has them in its metadata.
-    pub reflink_from: u64,
 }
 
 impl Habits {
@@ -31,7 +27,6 @@ impl Habits {
             fstatfs(directory).map_or(0, |filesystem| filesystem.f_type as u64 & 0xffff_ffff);
         Self {
             shares_directories: magic != XFS_SUPER_MAGIC,
-            reflink_from: if magic == BTRFS_SUPER_MAGIC { 1 } else { 4096 },
         }
     }
 }

@@ -132,9 +132,8 @@ impl<'a, V: Visitor> Thread<'a, V> {
             let read = self.read_batch(&dir, &handle, sorted, &mut below);
             sorted = self.visitor.sorts_wide_directories();
             let mut position = read.map_err(|(fault, name)| located(&dir, fault, &name))?;
-            if let Some(first) = below.pop() {
-                self.put_off(dir, position, below);
-                return Ok(Some(first));
+            if !below.is_empty() {
+                return Ok(self.put_off(dir, position, below));
             }
             if position.is_some() && shares && self.queue.someone_waits() {
                 let shared = self.share_batch(&dir, &handle);
@@ -183,12 +182,9 @@ impl<'a, V: Visitor> Thread<'a, V> {
                 .and_then(|()| self.look(&dir, &handle, &name, kind, &mut below))
                 .map_err(|fault| located(&dir, fault, &name))?;
         }
-        match below.pop() {
-            Some(first) => {
-                self.put_off(dir, None, below);
-                Ok(Some(first))
-            }
-            None => self.settle(dir),
+        match below.is_empty() {
+            false => Ok(self.put_off(dir, None, below)),
+            true => self.settle(dir),
         }
     }
 
@@ -248,12 +244,21 @@ impl<'a, V: Visitor> Thread<'a, V> {
         Ok(())
     }
 
-    /// What is below comes before the rest of the directory; one job of that is the caller's.
-    fn put_off(&self, dir: Arc<Dir<V::Data>>, position: Option<u64>, below: Vec<Job<V::Data>>) {
+    /// What is below comes before the rest of the directory, in the directory's order: where that is the order in which it was
+    /// made, what lies side by side on disk is taken one after the other. The first job is the caller's.
+    fn put_off(
+        &self,
+        dir: Arc<Dir<V::Data>>,
+        position: Option<u64>,
+        mut below: Vec<Job<V::Data>>,
+    ) -> Option<Job<V::Data>> {
+        below.reverse();
+        let first = below.pop();
         // What was being read is either put off, or makes place for the caller's job.
         dir.awaits(below.len() + usize::from(position.is_some()));
         let rest = position.map(|_| Job::Read { dir, position });
         self.queue.push(rest.into_iter().chain(below));
+        first
     }
 
     /// One thing less to wait for in `dir`. If it was the last, the directory is left, and so on upwards.
