@@ -122,6 +122,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         }
         Command::Tree { command } => {
             fault::init(faults::POINTS)?;
+            raise_file_limit();
             Ok(offline::run(&command))
         }
         Command::Health { config, address } => {

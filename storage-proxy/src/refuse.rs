@@ -86,7 +86,7 @@ pub fn by_fault(fault: Fault, path: &str) -> Refusal {
         Fault::NotEmpty => Reason::DirectoryNotEmpty,
         Fault::Inside => return Refusal::field("new_path", fault.to_string()),
         Fault::Symlink => Reason::SymlinkInPath,
-        Fault::MountPoint | Fault::Changed => Reason::TreeUnsupported,
+        Fault::MountPoint | Fault::Changed | Fault::Alike => Reason::TreeUnsupported,
         Fault::Owner { .. } => Reason::FilePermission,
         Fault::NoProc => Reason::IoError,
         // This filesystem's limit, below Linux's.

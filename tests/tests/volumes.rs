@@ -8,8 +8,8 @@ use uuid::Uuid;
 use vfolder_proto::{
     google::longrunning::operation::Result as Outcome,
     v1::{
-        CreateDirectoryRequest, GetVolumeRequest, ListFilesRequest, MountMode, VFolderStatus,
-        Volume, VolumeState,
+        CloneVFolderRequest, CreateDirectoryRequest, GetVolumeRequest, ListFilesRequest, MountMode,
+        VFolder, VFolderStatus, Volume, VolumeState,
     },
 };
 use vfolder_tests::{
@@ -19,6 +19,7 @@ use vfolder_tests::{
 
 on_each_engine!(
     a_clone_onto_a_full_volume_fails_and_leaves_the_source,
+    a_dry_run_tells_that_bytes_or_inodes_are_missing,
     a_volume_without_inodes_is_full,
     a_read_only_volume_is_read_and_nothing_more,
     a_missing_volume_is_unavailable_until_it_is_back,
@@ -108,6 +109,49 @@ async fn a_clone_onto_a_full_volume_fails_and_leaves_the_source(engine: Engine) 
     );
     assert_same_tree(&system.tree(&source), &system.tree(&copy));
     system.assert_sound().await;
+}
+
+async fn a_dry_run_tells_that_bytes_or_inodes_are_missing(engine: Engine) {
+    let disk = Disk::new("size=16m,nr_inodes=400");
+    let system = System::on(engine)
+        .with_volume_at("small", disk.path())
+        .start()
+        .await;
+    let alice = system.user("alice");
+    let source = alice.create("source").await.unwrap().id;
+    let dry = async || {
+        let request = CloneVFolderRequest {
+            source_id: source.clone(),
+            vfolder: Some(VFolder {
+                name: "copy".into(),
+                ..VFolder::default()
+            }),
+            validate_only: true,
+            ..CloneVFolderRequest::default()
+        };
+        let answer = alice.vfolders.clone().clone_v_folder(request).await;
+        let would = answer.unwrap().into_inner();
+        operation_metadata(&would).estimate.unwrap()
+    };
+    let tree = system.tree(&source);
+    fs::write(tree.join("small"), vec![b'x'; 6 << 20]).unwrap();
+    assert!(dry().await.fits);
+    fs::write(tree.join("large"), vec![b'x'; 4 << 20]).unwrap();
+    let estimate = dry().await;
+    assert!(!estimate.fits, "{estimate:?}");
+    assert!(
+        estimate.disk_bytes > estimate.available_bytes,
+        "{estimate:?}"
+    );
+    fs::remove_file(tree.join("large")).unwrap();
+    assert!(dry().await.fits);
+    fill(&tree, 250, 1);
+    let estimate = dry().await;
+    assert!(!estimate.fits, "{estimate:?}");
+    assert!(
+        estimate.disk_bytes < estimate.available_bytes,
+        "{estimate:?}"
+    );
 }
 
 async fn a_volume_without_inodes_is_full(engine: Engine) {

@@ -258,11 +258,43 @@ fn progress(op: &Operation) -> v1::OperationProgress {
 
 /// By files and by bytes, whichever takes longer.
 fn remaining(op: &Operation) -> Option<prost_types::Duration> {
-    let seconds = |total: i64, done: i64, rate: i64| {
-        (total > 0 && rate > 0).then(|| (total - done).max(0) / rate)
-    };
-    let files = seconds(op.files_total, op.files_done, op.files_per_second);
-    let bytes = seconds(op.bytes_total, op.bytes_done, op.bytes_per_second);
-    let longest = files.into_iter().chain(bytes).max()?;
-    prost_types::Duration::try_from(Duration::from_secs(u64::try_from(longest).ok()?)).ok()
+    let files = (op.files_total, op.files_done, op.files_per_second);
+    let bytes = (op.bytes_total, op.bytes_done, op.bytes_per_second);
+    let seconds = longest([files, bytes])?;
+    prost_types::Duration::try_from(Duration::from_secs(seconds)).ok()
+}
+
+/// In seconds, of each: how many there are, how many are done, and how many are done in a second. Nothing while neither is
+/// known.
+fn longest(all: [(i64, i64, i64); 2]) -> Option<u64> {
+    let known = all
+        .into_iter()
+        .filter(|(total, _, rate)| *total > 0 && *rate > 0);
+    let left = known.map(|(total, done, rate)| (total - done).max(0) / rate);
+    u64::try_from(left.max()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_remains_is_what_takes_longer() {
+        let unknown = (0, 10, 5);
+        assert_eq!(
+            longest([(1000, 400, 100), (1 << 30, 1 << 29, 1 << 20)]),
+            Some(512)
+        );
+        assert_eq!(
+            longest([(100_000, 0, 10), (1 << 30, 1 << 29, 1 << 20)]),
+            Some(10_000)
+        );
+        assert_eq!(longest([unknown, (1000, 0, 100)]), Some(10));
+        assert_eq!(longest([unknown, (1000, 0, 0)]), None, "nothing moves yet");
+        assert_eq!(
+            longest([(10, 12, 1), unknown]),
+            Some(0),
+            "there were more than were counted"
+        );
+    }
 }

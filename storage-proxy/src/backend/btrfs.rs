@@ -33,7 +33,7 @@ use crate::{
     faults::at,
     tree::{
         CloneTarget, Control, Fault, FileKind, Meta, TreeError, Usage, Workers, dirents::Dirents,
-        error::system, open::open_directory,
+        error::system, open::open_directory, remove_tree,
     },
 };
 
@@ -267,14 +267,8 @@ impl Backend for Btrfs {
         }
         self.destroy_children(parent, name, control)
             .map_err(at_root)?;
-        loop {
-            match self.plain.remove(parent, name, control) {
-                Err(error)
-                    if matches!(error.fault, Fault::System(_, Errno::ROFS))
-                        && make_writable_along(parent, name, &error.path) => {}
-                done => return done,
-            }
-        }
+        let workers = self.plain.capabilities().remove_workers;
+        remove_tree_and_subvolumes(parent, name, workers, control)
     }
 
     fn removes_at_once(&self, tree: BorrowedFd<'_>) -> bool {
@@ -358,6 +352,26 @@ fn links_name(notes: BorrowedFd<'_>) -> Result<CString, Fault> {
 
 fn is_subvolume_at(parent: BorrowedFd<'_>, name: &CStr) -> bool {
     open_directory(parent, name).and_then(is_subvolume) == Ok(true)
+}
+
+/// As [`remove_tree`], read-only subvolumes within it included.
+///
+/// # Errors
+/// As [`remove_tree`].
+pub fn remove_tree_and_subvolumes(
+    parent: BorrowedFd<'_>,
+    name: &CStr,
+    workers: Workers,
+    control: &Control,
+) -> Result<(), TreeError> {
+    loop {
+        match remove_tree(parent, name, workers, control) {
+            Err(error)
+                if matches!(error.fault, Fault::System(_, Errno::ROFS))
+                    && make_writable_along(parent, name, &error.path) => {}
+            done => return done,
+        }
+    }
 }
 
 /// Makes all subvolumes on the way from the root of the tree `name` along `path` writable again. Answers whether one was

@@ -31,7 +31,11 @@ use rustix::io::Errno;
 use thiserror::Error;
 
 use self::{btrfs::Btrfs, projects::Projects};
-pub use self::{filesystem::Filesystem, plain::Plain};
+pub use self::{
+    btrfs::remove_tree_and_subvolumes,
+    filesystem::Filesystem,
+    plain::{Plain, write_out},
+};
 use crate::tree::{self, CloneTarget, Control, TreeError, Usage, Workers};
 
 /// The best way that a filesystem has to clone a tree.

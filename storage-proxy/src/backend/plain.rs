@@ -12,8 +12,8 @@ use rustix::{
 
 use super::{Backend, Capabilities, Cloned, Filesystem, Method};
 use crate::tree::{
-    CloneTarget, Control, TreeError, Usage, Workers, clone_tree, open::open_directory, remove_tree,
-    usage,
+    CloneTarget, Control, Fault, TreeError, Usage, Workers, clone_tree, open::open_directory,
+    remove_tree, sync, usage,
 };
 
 /// What works everywhere.
@@ -71,6 +71,9 @@ impl Backend for Plain {
         target: CloneTarget<'_>,
         control: &Control,
     ) -> Result<Cloned, TreeError> {
+        if self.capabilities.method == Method::Reflink {
+            write_out(source, control).map_err(|fault| TreeError::new(fault, Vec::new()))?;
+        }
         let walked = clone_tree(source, target, self.capabilities.clone_workers, control)?;
         Ok(Cloned {
             durable: false,
@@ -98,6 +101,22 @@ impl Backend for Plain {
         control: &Control,
     ) -> Result<Usage, TreeError> {
         usage(root, workers, control)
+    }
+}
+
+/// Sees to it that what is shared is on disk: FICLONE writes out what is not of each file, one after the other, and hears no
+/// wish to stop meanwhile.
+///
+/// # Errors
+/// [`Fault::Cancelled`]. A write that fails is told to whoever shares the file or syncs the copy.
+pub fn write_out(source: BorrowedFd<'_>, control: &Control) -> Result<(), Fault> {
+    // Opened anew: the error of a write is told once to each.
+    let written = open_directory(source, c".")
+        .map_err(|errno| Fault::System("open", errno))
+        .and_then(|handle| sync(handle, control));
+    match written {
+        Err(Fault::Cancelled) => Err(Fault::Cancelled),
+        _ => Ok(()),
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     report::Done,
     staging::Staging,
 };
-use crate::backend::{Cloned, Method};
+use crate::backend::{Cloned, Method, write_out};
 use crate::tree::{CloneTarget, Control, Ongoing, TreeError, Workers, clone_tree, usage};
 
 /// Copies, makes durable, publishes; or leaves nothing.
@@ -68,9 +68,16 @@ fn copy_and_publish(
     let at_once = args.threads.threads.is_none() && backend.removes_at_once(source.as_fd());
     let workers = args.threads.workers(backend.capabilities().clone_workers);
     let watched = attendant.is_watched();
+    let written = sync && backend.capabilities().method != Method::Copy;
     let copied = attendant.attend("cloning", control, || match at_once {
         true => backend.clone_tree(source.as_fd(), target, control),
-        false => copy(source, target, workers, control, watched),
+        false => {
+            if written {
+                write_out(source.as_fd(), control)
+                    .map_err(|fault| TreeError::new(fault, Vec::new()))?;
+            }
+            copy(source, target, workers, control, watched)
+        }
     })?;
     if attendant.interrupted() {
         attendant.report.stopped();

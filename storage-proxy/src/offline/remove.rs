@@ -22,12 +22,11 @@ use super::{
     report::Done,
 };
 use crate::{
-    backend::probe_without_quotas,
+    backend::{probe_without_quotas, remove_tree_and_subvolumes},
     faults::at,
     tree::{
         Control,
         open::{open_directory, open_entry},
-        remove_tree,
     },
     volume::rename_to_free,
 };
@@ -118,7 +117,12 @@ fn hide(place: &Place, sync: bool) -> Result<CString, OfflineError> {
         let synced = at("trash.renamed")
             .and_then(|()| fsync(&place.parent))
             .and_then(|()| at("trash.synced"));
-        synced.map_err(on(&place.path, "fsync"))?;
+        if let Err(errno) = synced {
+            // Nothing is lost yet, and it is where it was looked for; unless that fails, too.
+            let back = rename_to_free(&place.parent, &*name, &place.parent, &*place.name);
+            let path = back.map_or_else(|_| place.sibling(&name), |()| place.path.clone());
+            return Err(on(path, "fsync")(errno));
+        }
     }
     Ok(name)
 }
@@ -149,7 +153,8 @@ fn destroy(
         if is_destroyed_at_once(place, name) {
             control.entry_done();
         }
-        remove_tree(place.parent.as_fd(), name, workers, &control).map_err(|error| {
+        let parent = place.parent.as_fd();
+        remove_tree_and_subvolumes(parent, name, workers, &control).map_err(|error| {
             OfflineError::Tree {
                 path: place.sibling(name),
                 error,

@@ -4,6 +4,7 @@ use std::{
     ffi::CStr,
     os::fd::{AsFd as _, OwnedFd},
     path::PathBuf,
+    sync::OnceLock,
 };
 
 use rustix::{
@@ -19,7 +20,10 @@ use super::{
 use crate::{
     backend::{Backend, probe_without_quotas},
     faults::at,
-    tree::{CloneTarget, Control, Fault, Meta, Ongoing, TreeError, open::open_directory, sync},
+    tree::{
+        CloneTarget, Control, Fault, Meta, Ongoing, TreeError, attributes::disinherit,
+        open::open_directory, sync,
+    },
     volume::rename_to_free,
 };
 
@@ -35,8 +39,7 @@ pub struct Staging<'a> {
     place: &'a Place,
     path: PathBuf,
     directory: OwnedFd,
-    /// What the filesystem that the copy goes to can do better than others.
-    backend: Box<dyn Backend>,
+    backend: OnceLock<Box<dyn Backend>>,
 }
 
 impl<'a> Staging<'a> {
@@ -66,12 +69,13 @@ impl<'a> Staging<'a> {
             }
             let there = statat(&place.parent, &name, AtFlags::SYMLINK_NOFOLLOW);
             if there.is_ok_and(|there| Meta::from(there).id == ours.id) {
+                disinherit(directory.as_fd()).map_err(on(&path, "fremovexattr"))?;
                 fchmod(&directory, Mode::RWXU).map_err(on(&path, "fchmod"))?;
                 return Ok(Self {
                     place,
                     path,
-                    backend: probe_without_quotas(directory.as_fd(), false),
                     directory,
+                    backend: OnceLock::new(),
                 });
             }
         }
@@ -80,10 +84,20 @@ impl<'a> Staging<'a> {
 
     /// Removes what is in it. `control` is to be a fresh one: what is half copied is cleared after a stop, too.
     pub fn clear(&self, control: &Control) -> Result<(), OfflineError> {
-        [TREE, LINKS]
-            .into_iter()
-            .try_for_each(|name| self.backend.remove(self.directory.as_fd(), name, control))
-            .map_err(|error| self.tree_error(error))
+        let directory = self.directory.as_fd();
+        for name in [TREE, LINKS] {
+            if matches!(
+                statat(directory, name, AtFlags::SYMLINK_NOFOLLOW),
+                Err(Errno::NOENT)
+            ) {
+                continue;
+            }
+            // Not remembered: while what is left fills the disk, less can be done than afterwards.
+            let backend = probe_without_quotas(directory, false);
+            let removed = backend.remove(directory, name, control);
+            removed.map_err(|error| self.tree_error(error))?;
+        }
+        Ok(())
     }
 
     /// Makes the directory for the names that hard-linked files have meanwhile.
@@ -95,7 +109,8 @@ impl<'a> Staging<'a> {
 
     /// What the filesystem that the copy goes to can do better than others.
     pub fn backend(&self) -> &dyn Backend {
-        &*self.backend
+        let probe = || probe_without_quotas(self.directory.as_fd(), false);
+        &**self.backend.get_or_init(probe)
     }
 
     /// Where the copy goes.

@@ -186,6 +186,7 @@ impl From<TreeError> for Failure {
             Fault::Cancelled => Self::cancelled(),
             Fault::MountPoint
             | Fault::Changed
+            | Fault::Alike
             | Fault::NotEmpty
             | Fault::Inside
             | Fault::Exists

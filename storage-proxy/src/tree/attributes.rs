@@ -10,8 +10,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, XattrFlags, chmodat, chownat, fchmod, fchown, fgetxattr, flistxattr, fsetxattr,
-        futimens, lgetxattr, llistxattr, lsetxattr, utimensat,
+        AtFlags, XattrFlags, chmodat, chownat, fchmod, fchown, fgetxattr, flistxattr, fremovexattr,
+        fsetxattr, futimens, lgetxattr, llistxattr, lsetxattr, utimensat,
     },
     io::{Errno, Result as IoResult},
 };
@@ -182,6 +182,20 @@ impl AttributeReader {
         }
         Ok(())
     }
+}
+
+/// Takes from a new directory the ACLs that it has inherited, and would hand on to all that is made in it.
+///
+/// # Errors
+/// Those of fremovexattr(2).
+pub fn disinherit(directory: BorrowedFd<'_>) -> IoResult<()> {
+    for name in [c"system.posix_acl_default", c"system.posix_acl_access"] {
+        match fremovexattr(directory, name) {
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
 }
 
 /// The kernel allocates as much as it is offered, for each call: hardly anything needs all that there is.

@@ -38,6 +38,11 @@ pub enum Fault {
     /// There is something already.
     #[error("exists already")]
     Exists,
+    /// The copy's directory has something of a name that it takes for this one.
+    #[error(
+        "can't be copied beside an entry whose name differs in case only: the copy's filesystem takes both for one; rename one of them, or copy to a filesystem that tells them apart"
+    )]
+    Alike,
     /// A directory has something in it.
     #[error("is not empty; remove what is in it first, or remove it recursively")]
     NotEmpty,

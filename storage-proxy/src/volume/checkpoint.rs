@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     OpenVolume, Staging, VolumeError,
-    durable::{read_file, replace_file},
+    durable::{read_file, remove_file, replace_file},
     error::on,
     layout::STAGING,
 };
@@ -51,7 +51,7 @@ impl Staging {
     /// Makes durable what is copied so far, and notes that.
     ///
     /// # Errors
-    /// Those of the calls; then the checkpoint before still holds.
+    /// Those of the calls; unless it was the sync that failed, the checkpoint before still holds.
     pub fn checkpoint(
         &self,
         before: &Checkpoint,
@@ -60,7 +60,10 @@ impl Staging {
         // Both before the sync: what comes later may miss it.
         let partial = ongoing.offsets();
         let durable = self.now().map_err(on(STAGING, "futimens"))?;
-        syncfs(self.directory()).map_err(on(STAGING, "syncfs"))?;
+        syncfs(self.directory()).map_err(|errno| {
+            self.distrust();
+            on(STAGING, "syncfs")(errno)
+        })?;
         let checkpoint = Checkpoint {
             began: before.began,
             durable: Some(durable),
@@ -68,6 +71,17 @@ impl Staging {
         };
         self.note(&checkpoint)?;
         Ok(checkpoint)
+    }
+
+    /// After a sync that has failed: what is here must not be gone on with. The kernel tells of a lost write once, and then
+    /// shows what should be on disk for as long as it is in memory.
+    pub fn distrust(&self) {
+        if let Err(errno) = remove_file(self.directory(), CHECKPOINT) {
+            tracing::warn!(
+                operation = %self.operation(), %errno,
+                "what this clone has lost to a failed sync can't be noted; cancel it if it is killed before it has failed"
+            );
+        }
     }
 
     /// Notes `checkpoint`.
@@ -122,10 +136,17 @@ impl OpenVolume {
             opened => opened.map_err(on(STAGING, "open"))?,
         };
         let noted = read_file(&directory, CHECKPOINT).map_err(on(STAGING, "read"))?;
-        let Some(checkpoint) = noted.and_then(|noted| serde_json::from_slice(&noted).ok()) else {
+        let read = |noted: Vec<u8>| serde_json::from_slice::<Checkpoint>(&noted).ok();
+        let Some(mut checkpoint) = noted.and_then(read) else {
             return Ok(None);
         };
         let staging = Staging::resume(operation, directory).map_err(on(STAGING, "open"))?;
+        let now = staging.now().map_err(on(STAGING, "futimens"))?;
+        if checkpoint.durable.is_some_and(|durable| now < durable) {
+            // The clock was set back: what is copied from now on would look older than the checkpoint.
+            checkpoint.durable = None;
+            staging.note(&checkpoint)?;
+        }
         Ok(Some((staging, checkpoint)))
     }
 }

@@ -14,7 +14,7 @@ use rustix::{
     path::Arg,
 };
 
-use crate::tree::{Fault, Meta, dirents::Dirents, open::open_directory};
+use crate::tree::{Fault, Meta, attributes::disinherit, dirents::Dirents, open::open_directory};
 
 /// How the names of files end that are being written.
 const PART: &[u8] = b".part";
@@ -117,6 +117,7 @@ pub fn make_directory(parent: impl AsFd, name: &CStr, mode: u32) -> Result<Owned
         Err(errno) => return Err(errno),
     }
     let made = open_directory(&parent, name)?;
+    disinherit(made.as_fd())?;
     fchmod(&made, Mode::from_bits_truncate(mode))?;
     fsync(&made)?;
     fsync(&parent)?;

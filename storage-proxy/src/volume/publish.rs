@@ -17,7 +17,11 @@ use super::{
     error::on,
     layout::{STAGING, TRASH, TREE},
 };
-use crate::{backend::Backend, faults::at, tree::open::open_directory};
+use crate::{
+    backend::Backend,
+    faults::at,
+    tree::{attributes::disinherit, open::open_directory},
+};
 
 /// In staging/<operation>/: the tree to be published.
 const STAGED_TREE: &str = "tree";
@@ -99,6 +103,7 @@ impl OpenVolume {
         let name = CString::new(operation.to_string()).unwrap_or_default();
         mkdirat(&self.staging, &name, Mode::RWXU).map_err(on(STAGING, "mkdir"))?;
         let directory = open_directory(&self.staging, &name).map_err(on(STAGING, "open"))?;
+        disinherit(directory.as_fd()).map_err(on(STAGING, "fremovexattr"))?;
         let links = CString::new(STAGED_LINKS).unwrap_or_default();
         let links = make_directory(&directory, &links, 0o700).map_err(on(STAGING, "mkdir"))?;
         Ok(Staging {

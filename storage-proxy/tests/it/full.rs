@@ -84,6 +84,50 @@ async fn fails_for_want_of_space(rig: &Rig, source: Uuid) {
     .await;
 }
 
+/// A tree of so many files of one block each.
+fn small_files(rig: &Rig, count: usize) -> Uuid {
+    let source = Uuid::now_v7();
+    fs::create_dir_all(rig.tree(source)).unwrap();
+    for number in 0..count {
+        let file = rig.tree(source).join(number.to_string());
+        fs::write(file, [b'x'; 3000]).unwrap();
+    }
+    source
+}
+
+#[test]
+fn a_clone_on_xfs_takes_no_blocks_for_its_files_however_small() {
+    const FILES: usize = 4000;
+    let Some(disk) = Filesystem::Xfs.make(64 << 20) else {
+        return;
+    };
+    let rig = rig_on(&disk);
+    let source = small_files(&rig, FILES);
+    let free = || {
+        disk.sync();
+        rig.volume
+            .get()
+            .unwrap()
+            .capacity()
+            .unwrap()
+            .available_bytes
+    };
+    let before = free();
+    let vfolder = Uuid::now_v7();
+    let clone = rig.spec(Work::Clone {
+        source,
+        vfolder,
+        source_epoch: 1,
+        receipt: false,
+    });
+    let ended = run(async { outcome(rig.tasks.run(Uuid::now_v7(), clone).unwrap()).await });
+    assert!(ended.failure.is_none(), "{ended:?}");
+    assert_eq!(fs::read_dir(rig.tree(vfolder)).unwrap().count(), FILES);
+    let taken = before.saturating_sub(free());
+    // Their inodes, 2 MB, and not their blocks, 16 MB.
+    assert!(taken < 8 << 20, "{taken}");
+}
+
 fn a_clone_that_does_not_fit_fails_clearly_and_gives_its_space_back(filesystem: Filesystem) {
     const MIB: u64 = 1 << 20;
     // There, a clone shares all its blocks and fits.
@@ -94,12 +138,7 @@ fn a_clone_that_does_not_fit_fails_clearly_and_gives_its_space_back(filesystem: 
         return;
     };
     let rig = rig_on(&disk);
-    let source = Uuid::now_v7();
-    fs::create_dir_all(rig.tree(source)).unwrap();
-    for number in 0..4000 {
-        let file = rig.tree(source).join(number.to_string());
-        fs::write(file, [b'x'; 3000]).unwrap();
-    }
+    let source = small_files(&rig, 4000);
     // Half of what the copy needs is left.
     let left = match filesystem {
         // It shares its blocks, and needs inodes of 512 bytes.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// In which stories a point is met.
-fn stories(point: &str) -> &'static [Kind] {
+pub fn stories(point: &str) -> &'static [Kind] {
     match point.split_once('.').unwrap().0 {
         "create" => &[Kind::Create],
         "clone" => &[Kind::Clone],

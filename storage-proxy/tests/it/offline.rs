@@ -24,7 +24,7 @@ mod remove;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `storage-proxy tree …`.
-fn tree<const N: usize>(arguments: [&Path; N]) -> Command {
+pub fn tree<const N: usize>(arguments: [&Path; N]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.arg("tree").args(arguments);
     command.stdin(Stdio::null());
@@ -35,7 +35,7 @@ fn p(text: &str) -> &Path {
     Path::new(text)
 }
 
-fn succeeds(command: &mut Command) -> String {
+pub fn succeeds(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()

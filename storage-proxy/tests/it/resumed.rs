@@ -238,3 +238,27 @@ fn a_large_file_goes_on_where_it_is_known_to_be_durable() {
         assert_eq!(same, equal, "trusted: {trusted}");
     }
 }
+
+#[test]
+fn a_name_of_a_linked_file_that_is_half_copied_stays_a_name_of_that_file() {
+    const SIZE: usize = 12 << 20;
+    let content: Vec<u8> = (0..SIZE).map(|at| (at % 251) as u8).collect();
+    for begun in ["d0", "d1"] {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("source");
+        for directory in ["d0", "d1"] {
+            fs::create_dir_all(source.join(directory)).unwrap();
+        }
+        fs::write(source.join("d0/big"), &content).unwrap();
+        fs::hard_link(source.join("d0/big"), source.join("d1/big")).unwrap();
+        let place = Place::of(dir);
+        // Killed half-way: which of the names comes first in the next life, nobody knows.
+        let half = place.copy().join(begun);
+        fs::create_dir_all(&half).unwrap();
+        fs::write(half.join("big"), &content[..SIZE * 3 / 4]).unwrap();
+        place.ends_equal(&place.checkpoint(None));
+        let [one, other] = ["d0/big", "d1/big"].map(|path| place.copy().join(path));
+        let [one, other] = [one, other].map(|path| fs::metadata(path).unwrap());
+        assert_eq!((one.ino(), one.nlink()), (other.ino(), 2), "{begun}");
+    }
+}

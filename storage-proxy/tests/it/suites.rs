@@ -11,7 +11,7 @@ use vfolder_images::{Disk, Filesystem, is_root, not_checked};
 use vfolder_storage_proxy::tree::Control;
 
 use crate::{
-    everything,
+    everything, rsync,
     support::{Dice, clone, seed},
 };
 
@@ -131,6 +131,8 @@ fn crates_build_from_a_clone_of_cargos_registry() {
         fs::create_dir(&home).unwrap();
         let registry = theirs.join("registry");
         clone(&registry, &home, "registry", &Control::default()).unwrap();
+        // Else cargo would unpack anew what is missing.
+        rsync::assert_same(&registry, &home.join("registry"), None);
         // Which may say where crates come from.
         if theirs.join("config.toml").exists() {
             fs::copy(theirs.join("config.toml"), home.join("config.toml")).unwrap();

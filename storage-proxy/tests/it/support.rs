@@ -23,8 +23,8 @@ use uuid::Uuid;
 use vfolder_storage_proxy::{
     task::{EnterError, Guard, Stay, TaskSpec, Tasks, VolumeConfig, Work},
     tree::{
-        CloneTarget, Cloned, Control, Ongoing, Scratch, TreeDigest, TreeError, Workers, clone_tree,
-        remove_tree,
+        Checkpoint, CloneTarget, Cloned, Control, Ongoing, Scratch, TreeDigest, TreeError, Workers,
+        clone_tree, remove_tree,
     },
     volume::{Holder, Volume, init, tree_path},
 };
@@ -45,7 +45,7 @@ pub fn c(name: impl AsRef<[u8]>) -> CString {
 
 /// Clones `source` to `parent`/`name`; links meanwhile in `parent`/.links.
 pub fn clone(source: &Path, parent: &Path, name: &str, control: &Control) -> Result<(), TreeError> {
-    clone_into(source, parent, name, None, control).map(drop)
+    clone_resumed(source, parent, name, None, control).map(drop)
 }
 
 /// The same, digested on the way.
@@ -55,15 +55,27 @@ pub fn clone_digested(
     name: &str,
     control: &Control,
 ) -> Result<TreeDigest, TreeError> {
-    let cloned = clone_into(source, parent, name, Some(&tempfile::tempfile), control)?;
+    let scratch: Option<&Scratch<'_>> = Some(&tempfile::tempfile);
+    let cloned = clone_into(source, parent, name, (None, scratch), control)?;
     Ok(cloned.digest.expect("it was asked for"))
+}
+
+/// The same, going on with what is there, if that is known.
+pub fn clone_resumed(
+    source: &Path,
+    parent: &Path,
+    name: &str,
+    resume: Option<&Checkpoint>,
+    control: &Control,
+) -> Result<Cloned, TreeError> {
+    clone_into(source, parent, name, (resume, None), control)
 }
 
 fn clone_into(
     source: &Path,
     parent: &Path,
     name: &str,
-    digest: Option<&Scratch<'_>>,
+    (resume, digest): (Option<&Checkpoint>, Option<&Scratch<'_>>),
     control: &Control,
 ) -> Result<Cloned, TreeError> {
     let links = parent.join(".links");
@@ -75,7 +87,7 @@ fn clone_into(
         name: &name,
         links: scratch.as_fd(),
         root: None,
-        resume: None,
+        resume,
         ongoing: &Ongoing::default(),
         digest,
     };

@@ -63,7 +63,8 @@ fn head(page: &mut String, settings: &Settings, host: &Host, kept: &Kept, cases:
         }
     );
     page.push_str(
-        "How to read it: a cell is `seconds on the clock / seconds on processors`, medians, and in parentheses what ours \
+        "Why a target is missed, and what was seen on other machines: [notes](benchmarks-notes.md).\n\n\
+         How to read it: a cell is `seconds on the clock / seconds on processors`, medians, and in parentheses what ours \
          took divided by what this tool took, the median over pairs of runs next to each other: **below 1 ours is \
          faster**. Ours runs with full fidelity in every figure (contents, holes, hard links, owners, modes, times in \
          nanoseconds, ACLs and all extended attributes) and each kind of copy is compared with its source by `rsync \

@@ -17,9 +17,6 @@ const TIMES: usize = 5;
 
 /// Clones subvolumes with many files and with big ones, with the sync.
 pub fn run(settings: &Settings, results: &mut Results) -> Told<()> {
-    if !settings.filesystems.contains(&Filesystem::Btrfs) {
-        return Ok(());
-    }
     let mut longest = None::<f64>;
     for case in [Case::Small, Case::Big] {
         let room = case.room(settings.scale);

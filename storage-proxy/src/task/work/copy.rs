@@ -239,7 +239,10 @@ impl Job<'_> {
         // This task's own, and older than all that it has written.
         let handle = staging.sync_handle()?;
         sync(handle, &self.task.control).map_err(|fault| match fault {
-            Fault::System(call, errno) => on("staging", call)(errno).into(),
+            Fault::System(call, errno) => {
+                staging.distrust();
+                on("staging", call)(errno).into()
+            }
             fault => self.interrupted(TreeError::new(fault, Vec::new())),
         })
     }

@@ -104,7 +104,7 @@ impl Job<'_> {
         self.trash_staging()?;
         // Also what an earlier attempt to clear has left.
         self.volume
-            .destroy_trash_of(self.operation, &self.task.cleanup)
+            .destroy_trash_of(self.operation, &self.task.control.beside())
             .map_err(|error| self.interrupted(error))
     }
 

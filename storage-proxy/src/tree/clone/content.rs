@@ -74,8 +74,10 @@ impl ContentCopier {
         if meta.size == 0 {
             return Ok(());
         }
-        // Small ones, too: on XFS, writing them is quicker only until it has to be on disk.
-        if self.reflink && self.share_blocks(source, target, meta.size, job.control)? {
+        // Small ones, too: on XFS, writing them is quicker only until it has to be on disk. But not where they are read anyway.
+        if (hasher.is_none() || meta.size > SMALL)
+            && self.share_blocks(source, target, meta.size, job.control)?
+        {
             match hasher {
                 // The copy, as large as it is: the source may have been another by then, and another by now.
                 Some(hasher) => {
@@ -101,6 +103,14 @@ impl ContentCopier {
         trusted: u64,
         job: &Copying<'_>,
     ) -> Result<(), Fault> {
+        if self.share_blocks(source, target, meta.size, job.control)? {
+            let copied = Meta::from(fstat(target).map_err(system("fstat"))?).size;
+            if copied > meta.size {
+                ftruncate(target, meta.size).map_err(system("ftruncate"))?;
+            }
+            job.control.bytes_done(meta.size);
+            return Ok(());
+        }
         let trusted = trusted.min(meta.size);
         let from = self.same_until(source, target, trusted, meta.size, job.control)?;
         // What is wrong beyond may be where the source has a hole, which nothing is written to.
@@ -172,13 +182,17 @@ impl ContentCopier {
         Ok(())
     }
 
-    fn share_blocks(
+    /// Makes `target` have the blocks of `source`. Answers false where that can't be; then `target` is as it was.
+    pub fn share_blocks(
         &mut self,
         source: &OwnedFd,
         target: &OwnedFd,
         size: u64,
         control: &Control,
     ) -> Result<bool, Fault> {
+        if !self.reflink {
+            return Ok(false);
+        }
         match share(source, target, size, control)? {
             Ok(()) => Ok(true),
             Err(

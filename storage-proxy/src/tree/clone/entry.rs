@@ -13,6 +13,7 @@ use rustix::{
 };
 
 use super::{
+    alike::shown_twice,
     checkpoint::{Ongoing, Resume},
     content::ContentCopier,
     digest::CopyDigest,
@@ -183,13 +184,20 @@ impl<'a> EntryCopier<'a> {
         };
         let flags = access | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let target = match openat(to, name, flags, PRIVATE) {
-            Err(Errno::EXIST) => return Ok(true), // see `Links::link_known`
+            Err(Errno::EXIST) => return shown_twice(to, name, job.control).map(|()| true),
             done => done.map_err(system("open"))?,
         };
         let hasher = self.digest.as_mut().map(CopyDigest::content);
-        self.content.copy(&source, &target, &meta, hasher, job)?;
-        self.attributes
-            .copy_open(Some(source.as_fd()), target.as_fd(), &meta, owner)?;
+        let content = self.content.copy(&source, &target, &meta, hasher, job);
+        let filled = content.and_then(|()| {
+            let (source, target) = (Some(source.as_fd()), target.as_fd());
+            self.attributes.copy_open(source, target, &meta, owner)
+        });
+        if let Err(Fault::Gone | Fault::Changed) = filled {
+            // Half of it must not pass for a copy.
+            let _ = unlinkat(to, name, AtFlags::empty());
+        }
+        filled?;
         if let Some((digest, path)) = self.digested(path, name) {
             digest.add_file(&path, &target, meta.links)?;
         }
@@ -207,6 +215,9 @@ impl<'a> EntryCopier<'a> {
         job: &Copying<'_>,
     ) -> Result<bool, Fault> {
         let known = job.links.link_known(meta, to, name)?;
+        if known == Known::Already {
+            shown_twice(to, name, job.control)?;
+        }
         if known == Known::Linked
             && let Some((digest, path)) = self.digested(path, name)
         {
@@ -266,7 +277,7 @@ impl<'a> EntryCopier<'a> {
             }
         };
         match made {
-            Err(Errno::EXIST) => return Ok(()), // see `Links::link_known`
+            Err(Errno::EXIST) => return shown_twice(to, name, job.control),
             done => done.map_err(system("mknodat"))?,
         }
         if let Err(fault) = self.attributes.copy_entry(from, to, name, &meta) {

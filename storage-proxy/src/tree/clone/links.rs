@@ -14,7 +14,7 @@ use rustix::{
     io::{Errno, fcntl_dupfd_cloexec},
 };
 
-use crate::tree::{Fault, Meta, dirents::Dirents, error::system, meta::FileId};
+use crate::tree::{Control, Fault, Meta, dirents::Dirents, error::system, meta::FileId};
 
 /// More than there are threads, so that those with different files seldom meet.
 const LOCKS: usize = 64;
@@ -33,7 +33,7 @@ pub enum Known {
     No,
     /// It was, and its copy has got one more name.
     Linked,
-    /// It was, and its copy has this name already.
+    /// It was, and there is something of this name already.
     Already,
 }
 
@@ -82,7 +82,6 @@ impl Links {
         match linkat(&self.directory, &key, to, name, AtFlags::empty()) {
             Ok(()) => Ok(Known::Linked),
             Err(Errno::NOENT) => Ok(Known::No),
-            // A directory that a writer changes may show a name twice.
             Err(Errno::EXIST) => Ok(Known::Already),
             // Ours is the one name too many: it becomes the entry.
             Err(Errno::MLINK) => renameat(&self.directory, &key, to, name)
@@ -127,7 +126,7 @@ impl Links {
     }
 
     /// Forgets all: the copies keep their real names only.
-    pub fn forget(&self) -> Result<(), Fault> {
+    pub fn forget(&self, control: &Control) -> Result<(), Fault> {
         let mut dirents = Dirents::default();
         loop {
             let mut found = false;
@@ -137,6 +136,7 @@ impl Links {
                 more = dirents
                     .batch(self.directory.as_fd(), |name, _| {
                         found = true;
+                        control.check()?;
                         unlinkat(&self.directory, name, AtFlags::empty())
                             .map_err(system("unlinkat"))
                     })

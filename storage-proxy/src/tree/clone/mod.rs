@@ -5,6 +5,7 @@
 //! knows file kinds; `content` copies bytes; `links` remembers hard links; `digest` digests what is copied. A copy that was
 //! killed is gone on with: `checkpoint` says what may be relied on, `resume` looks at what is there.
 
+mod alike;
 mod checkpoint;
 mod content;
 mod digest;

@@ -64,10 +64,12 @@ impl EntryCopier<'_> {
             (FileKind::Regular, Trust::Whole) => true,
             (FileKind::Regular, Trust::Unproven) => self.prove(from, to, name, job.control)?,
             (FileKind::Regular, Trust::Begun(trusted))
-                if copy.size >= WORTH_GOING_ON && copy.links == 1 =>
+                if copy.size >= WORTH_GOING_ON
+                    && copy.links == 1
+                    // In this life, another name of it may have been copied first.
+                    && job.links.standing(&source, &copy, to, name)? != Standing::Other =>
             {
                 self.go_on(from, to, name, trusted, job)?;
-                job.links.remember(&source, to, name)?;
                 return Ok(Resumed::Completed);
             }
             (FileKind::Symlink, Trust::Whole | Trust::Unproven) => {
@@ -88,7 +90,7 @@ impl EntryCopier<'_> {
             };
             return Ok(Resumed::Kept(bytes));
         }
-        discard(to, name)?;
+        discard(to, name, job.control)?;
         Ok(Resumed::Discarded)
     }
 
@@ -102,11 +104,16 @@ impl EntryCopier<'_> {
         control: &Control,
     ) -> Result<bool, Fault> {
         let (source, meta) = open_regular(from, name, control)?;
-        let copy = open_copy(to, name, OFlags::RDONLY)?;
-        let same = self
-            .content
-            .same_until(&source, &copy, 0, meta.size, control)?;
-        if same < meta.size {
+        // Its mode may keep us from writing it, unless we are root.
+        let (copy, writable) = match open_copy(to, name, OFlags::RDWR) {
+            Ok(copy) => (copy, true),
+            Err(_) => (open_copy(to, name, OFlags::RDONLY)?, false),
+        };
+        // Sharing all blocks once more takes no time; comparing would read both.
+        let content = &mut self.content;
+        if !(writable && content.share_blocks(&source, &copy, meta.size, control)?)
+            && content.same_until(&source, &copy, 0, meta.size, control)? < meta.size
+        {
             return Ok(false);
         }
         self.attributes
@@ -161,7 +168,7 @@ pub(super) fn remove_what_vanished(
             .batch(own.as_fd(), |name, _| {
                 control.check()?;
                 if there(source, name)?.is_none() {
-                    discard(copy.as_fd(), name)?;
+                    discard(copy.as_fd(), name, control)?;
                 }
                 Ok(())
             })
@@ -172,11 +179,11 @@ pub(super) fn remove_what_vanished(
 }
 
 /// Removes the entry `name` of `to`, whatever it is.
-pub(super) fn discard(to: BorrowedFd<'_>, name: &CStr) -> Result<(), Fault> {
+pub(super) fn discard(to: BorrowedFd<'_>, name: &CStr, control: &Control) -> Result<(), Fault> {
     match unlinkat(to, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),
         Err(Errno::ISDIR | Errno::PERM) => {
-            remove_tree(to, name, Workers::ONE, &Control::default()).map_err(|error| error.fault)
+            remove_tree(to, name, Workers::ONE, &control.beside()).map_err(|error| error.fault)
         }
         Err(errno) => Err(Fault::System("unlinkat", errno)),
     }

@@ -17,6 +17,7 @@ use rustix::{
 };
 
 use super::{
+    alike::shown_twice,
     checkpoint::{Checkpoint, Ongoing, Resume},
     digest::CopyDigest,
     entry::{Copied, Copying, Destination, EntryCopier, PutOff},
@@ -106,12 +107,12 @@ pub fn clone_tree(
         kept_bytes: AtomicU64::new(0),
     };
     // What they lead to was not looked at yet.
-    clone.job.links.forget().map_err(at_root)?;
+    clone.job.links.forget(control).map_err(at_root)?;
     let root = clone.root(source, &target).map_err(at_root)?;
     walk(&clone, root, workers, control)?;
-    clone.job.links.forget().map_err(at_root)?;
+    clone.job.links.forget(control).map_err(at_root)?;
     let digester = clone.digester.as_ref();
-    let digest = digester.map(|of| of.finish()).transpose();
+    let digest = digester.map(|of| of.finish(control)).transpose();
     let digest = digest.map_err(at_root)?;
     Ok(Cloned {
         kept_entries: clone.kept_entries.into_inner(),
@@ -204,7 +205,7 @@ impl Clone<'_> {
                     return Ok(Some((directory, true)));
                 }
                 Err(_) => {
-                    discard(to, name)?;
+                    discard(to, name, self.job.control)?;
                     mkdirat(to, name, Mode::RWXU).map_err(system("mkdirat"))?;
                 }
             },
@@ -266,7 +267,8 @@ impl<'a> Visitor for Clone<'a> {
         let open = parent.data.place.open()?;
         let to = parent.data.destination(&open);
         let hint = FileKind::Directory;
-        let source = match copier.copy(handle, to, name, hint, self.put_off, &self.job)? {
+        // A writer may have put a file in its place: there is no later time for that one.
+        let source = match copier.copy(handle, to, name, hint, PutOff::Nothing, &self.job)? {
             Copied::Directory(source) => source,
             copied => {
                 self.done(copied);
@@ -274,8 +276,8 @@ impl<'a> Visitor for Clone<'a> {
             }
         };
         let meta = describe(&source)?;
-        // A directory that a writer changes may show a name twice.
         let Some((made, resumed)) = self.make(to.directory, name)? else {
+            shown_twice(to.directory, name, self.job.control)?;
             return Ok(None);
         };
         let made_meta = describe(&made)?;
@@ -343,9 +345,16 @@ impl<'a> Visitor for Clone<'a> {
         {
             remove_what_vanished(source, &target, self.job.control)?;
         }
-        copier
-            .attributes
-            .copy_open(source, target.as_fd(), &dir.meta, Some(dir.data.owner))?;
+        let attributes = &mut copier.attributes;
+        let mut dress = |source| {
+            let owner = Some(dir.data.owner);
+            attributes.copy_open(source, target.as_fd(), &dir.meta, owner)
+        };
+        match dress(source) {
+            // Removed just now: on some filesystems even an open one tells nothing more then.
+            Err(Fault::Gone) => dress(None)?,
+            done => done?,
+        }
         if let (Some(digest), Some(path)) = (&mut copier.digest, &dir.data.path) {
             digest.add_directory(path, &target)?;
         }

@@ -18,7 +18,7 @@ use super::{
     lattice::Sum,
     record::{Body, PathDigest},
 };
-use crate::tree::{Fault, meta::FileId};
+use crate::tree::{Control, Fault, meta::FileId};
 
 /// Where notes go that memory has no room for: a file without a name, open for reading and writing. Asked for once, and
 /// only if it is needed.
@@ -131,11 +131,14 @@ impl<'a> Links<'a> {
 
     /// Adds each inode to the sum, its body and then its names, ascending by their digests. An inode of which only names
     /// are noted has vanished, and is left out.
-    pub fn sum_up(&mut self, sum: &mut Sum) -> Result<Linked, Fault> {
+    pub fn sum_up(&mut self, sum: &mut Sum, control: &Control) -> Result<Linked, Fault> {
         let mut linked = Linked::default();
         let mut group = None;
         let mut last = None;
         self.sorted(|note| {
+            if control.stopped() {
+                return false;
+            }
             let id = &note[..16];
             let is_new = group.as_ref().is_none_or(|group: &[u8; 16]| group != id);
             if note[16] == BODY && is_new {
@@ -153,18 +156,21 @@ impl<'a> Links<'a> {
                 linked.entries += 1;
             }
             last = Some(*note);
+            true
         })
         .map_err(|error| scratched(&error))?;
+        control.check()?;
         if group.is_some() {
             sum.add();
         }
         Ok(linked)
     }
 
-    fn sorted(&mut self, mut visit: impl FnMut(&Note)) -> io::Result<()> {
+    /// Until one is the last that is wanted.
+    fn sorted(&mut self, mut visit: impl FnMut(&Note) -> bool) -> io::Result<()> {
         self.notes.sort_unstable();
         let Some(Runs { file, count }) = &self.runs else {
-            self.notes.iter().for_each(visit);
+            self.notes.iter().all(visit);
             return Ok(());
         };
         let mut sources: Vec<Source<'_>> = (0..*count)
@@ -176,7 +182,9 @@ impl<'a> Links<'a> {
             next.extend(source.next()?.map(|note| Reverse((note, at))));
         }
         while let Some(Reverse((note, at))) = next.pop() {
-            visit(&note);
+            if !visit(&note) {
+                break;
+            }
             next.extend(sources[at].next()?.map(|note| Reverse((note, at))));
         }
         Ok(())
@@ -279,7 +287,7 @@ mod tests {
             links.note_path(id, &PathDigest(hash(n))).unwrap();
         }
         let mut sum = Sum::default();
-        let linked = links.sum_up(&mut sum).unwrap();
+        let linked = links.sum_up(&mut sum, &Control::default()).unwrap();
         (sum.digest(), linked.entries, linked.bytes)
     }
 

@@ -38,7 +38,7 @@ pub fn digest(
     };
     let root = work.root(root).map_err(at_root)?;
     walk(&work, root, workers, control)?;
-    work.digester.finish().map_err(at_root)
+    work.digester.finish(control).map_err(at_root)
 }
 
 struct Work<'a> {

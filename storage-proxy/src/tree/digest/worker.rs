@@ -14,7 +14,7 @@ use super::{
     links::{Links, Scratch},
     record::{Body, Content, PathDigest, Records},
 };
-use crate::tree::{Fault, FileKind, Meta, meta::FileId};
+use crate::tree::{Control, Fault, FileKind, Meta, meta::FileId};
 
 /// What the threads share.
 pub struct Digester<'a> {
@@ -81,12 +81,12 @@ impl<'a> Digester<'a> {
     /// The digest of all that was added, once all threads have ended.
     ///
     /// # Errors
-    /// Those of the scratch file.
-    pub fn finish(&self) -> Result<TreeDigest, Fault> {
+    /// Those of the scratch file, and the wish to stop.
+    pub fn finish(&self, control: &Control) -> Result<TreeDigest, Fault> {
         let added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = added.clone();
         drop(added);
-        let linked = self.links().sum_up(&mut all.sum)?;
+        let linked = self.links().sum_up(&mut all.sum, control)?;
         Ok(TreeDigest {
             digest: all.sum.digest(),
             entries: all.entries + linked.entries,

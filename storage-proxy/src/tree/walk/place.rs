@@ -1,9 +1,10 @@
 //! Where a directory is, open while it is needed, with a bounded number of open ones however deep it goes.
 
 use std::{
+    collections::VecDeque,
     ffi::{CStr, CString},
     os::fd::{AsFd as _, OwnedFd},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use rustix::{
@@ -23,6 +24,27 @@ use crate::tree::{
 /// the nearest open one, for that many levels.
 const WINDOW: usize = 32;
 
+/// How many directories of one walk stay open while nobody is in them: threads on different ways may leave many of them open.
+const OPEN: usize = 256;
+
+/// The directories of one walk that were opened, oldest first.
+#[derive(Debug, Default)]
+struct Opened(Mutex<VecDeque<Weak<Place>>>);
+
+impl Opened {
+    /// One more; then the oldest is closed. Whoever is in that one has his own hold on it.
+    fn note(&self, place: &Weak<Place>) {
+        let mut opened = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.push_back(Weak::clone(place));
+        let oldest = (opened.len() > OPEN).then(|| opened.pop_front()).flatten();
+        drop(opened);
+        if let Some(oldest) = oldest.and_then(|place| place.upgrade()) {
+            let closed = oldest.lock().take();
+            drop(closed);
+        }
+    }
+}
+
 /// A directory in a tree. It is reopened, when needed, beneath the root and only as the same directory: what a writer
 /// moved meanwhile is not followed.
 #[derive(Debug)]
@@ -32,6 +54,8 @@ pub struct Place {
     depth: usize,
     id: FileId,
     open: Mutex<Option<Arc<OwnedFd>>>,
+    me: Weak<Self>,
+    opened: Arc<Opened>,
 }
 
 impl Place {
@@ -40,25 +64,31 @@ impl Place {
     /// # Errors
     /// Those of fstat(2).
     pub fn root(directory: OwnedFd) -> io::Result<Arc<Self>> {
-        Ok(Arc::new(Self {
+        let id = Meta::from(fstat(&directory)?).id;
+        Ok(Arc::new_cyclic(|me| Self {
             parent: None,
             name: CString::default(),
             depth: 0,
-            id: Meta::from(fstat(&directory)?).id,
+            id,
             open: Mutex::new(Some(Arc::new(directory))),
+            me: Weak::clone(me),
+            opened: Arc::default(),
         }))
     }
 
     /// The entry `name` of this one: `directory`, which the caller has opened and whose id it has looked up.
     #[must_use]
     pub fn child(self: &Arc<Self>, name: &CStr, id: FileId, directory: OwnedFd) -> Arc<Self> {
-        let child = Arc::new(Self {
+        let child = Arc::new_cyclic(|me| Self {
             parent: Some(Arc::clone(self)),
             name: name.to_owned(),
             depth: self.depth + 1,
             id,
             open: Mutex::new(Some(Arc::new(directory))),
+            me: Weak::clone(me),
+            opened: Arc::clone(&self.opened),
         });
+        self.opened.note(&child.me);
         if child.depth > WINDOW {
             let mut outer = &child;
             for _ in 0..WINDOW {
@@ -149,6 +179,7 @@ impl Place {
             let directory = open_directory(outer.as_fd(), &place.name).map_err(looking("open"))?;
             place.check(&directory)?;
             outer = Arc::clone(place.lock().get_or_insert(Arc::new(directory)));
+            place.opened.note(&place.me);
         }
         Ok(outer)
     }

@@ -50,3 +50,22 @@ fn what_is_a_subvolume_is_cloned_by_a_snapshot() {
     );
     assert_eq!(cloned_and_removed(disk.path())["method"], "snapshot");
 }
+
+#[test]
+fn a_read_only_subvolume_in_a_tree_is_removed_with_it() {
+    let Some(disk) = Filesystem::Btrfs.make(1 << 30) else {
+        return;
+    };
+    let within = disk.path().join("a/snapshots/first");
+    fill(&disk.path().join("a"));
+    fs::create_dir(within.parent().unwrap()).unwrap();
+    let btrfs = |arguments: &[&str], last: &[&str]| {
+        let mut btrfs = Command::new("btrfs");
+        succeeds(btrfs.args(arguments).arg(&within).args(last));
+    };
+    btrfs(&["subvolume", "create"], &[]);
+    fill(&within);
+    btrfs(&["property", "set", "-ts"], &["ro", "true"]);
+    succeeds(&mut tree([p("remove"), &disk.path().join("a")]));
+    assert!(names(disk.path()).is_empty());
+}

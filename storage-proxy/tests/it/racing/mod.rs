@@ -10,7 +10,7 @@ mod witness;
 
 use std::{
     env, fs,
-    os::unix::fs::MetadataExt as _,
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::Path,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread,
@@ -21,17 +21,21 @@ use vfolder_common::fault;
 use vfolder_images::{Filesystem, on_each_filesystem};
 use vfolder_storage_proxy::{
     faults::POINTS,
-    tree::{Control, Order, Reading, RelativePath, Shelf, TreeRoot, usage},
+    tree::{
+        Checkpoint, Control, Order, Reading, RelativePath, Shelf, TreeRoot, diff, digest, usage,
+    },
 };
 
 use self::scene::{OURS, Scene, VAST};
 use crate::{
     oracle::walk,
-    support::{clone, directory, remove, seed, workers},
+    support::{clone, clone_digested, clone_resumed, directory, remove, seed, workers},
 };
 
 on_each_filesystem!(
     a_clone_reaches_nothing_outside_its_source,
+    a_clone_that_goes_on_reaches_nothing_outside_its_source,
+    a_digest_reaches_nothing_outside_the_tree,
     a_removal_reaches_nothing_outside_the_tree,
     a_look_around_reaches_nothing_outside_the_tree,
 );
@@ -95,28 +99,95 @@ fn a_clone_reaches_nothing_outside_its_source(filesystem: Filesystem) {
             Ok(()) => whole.fetch_add(1, Relaxed),
             Err(_) => failed.fetch_add(1, Relaxed),
         };
-        let copy = root.join("copy");
-        for path in walk(&copy) {
-            let path = copy.join(path);
-            let meta = fs::symlink_metadata(&path).unwrap();
-            if meta.is_file() {
-                assert!(meta.size() < VAST, "{}", path.display());
-                let content = fs::read(&path).unwrap();
-                let strange = content.iter().find(|byte| ![0, OURS].contains(byte));
-                assert_eq!(strange, None, "{}", path.display());
-            }
-        }
+        holds_nothing_else(&root.join("copy"));
     });
     let (whole, failed) = (whole.into_inner(), failed.into_inner());
     eprintln!("{whole} clones ended, {failed} gave up");
     assert!(whole > 0, "none of {failed} clones succeeded");
 }
 
+/// A copy has the bytes of the tree's files, and of no others.
+fn holds_nothing_else(copy: &Path) {
+    for path in walk(copy) {
+        let path = copy.join(path);
+        let meta = fs::symlink_metadata(&path).unwrap();
+        if meta.is_file() {
+            assert!(meta.size() < VAST, "{}", path.display());
+            let content = fs::read(&path).unwrap();
+            let strange = content.iter().find(|byte| ![0, OURS].contains(byte));
+            assert_eq!(strange, None, "{}", path.display());
+        }
+    }
+}
+
+/// Each life is stopped on its way, and the next keeps what it can: contents are compared, links looked up.
+fn a_clone_that_goes_on_reaches_nothing_outside_its_source(filesystem: Filesystem) {
+    const LIVES: u64 = 4;
+    let resumed = AtomicU64::new(0);
+    race(filesystem, |scene, root| {
+        for life in 0..LIVES {
+            // All has changed since, and has to be made anew; or nothing has, and is compared.
+            let began = if life % 2 == 0 { 0 } else { i64::MAX };
+            let checkpoint = Checkpoint::first((began, 0));
+            let control = Control::default();
+            let cloned = thread::scope(|scope| {
+                let cloning = scope.spawn(|| {
+                    let resume = (life > 0).then_some(&checkpoint);
+                    clone_resumed(&scene.tree(), root, "copy", resume, &control)
+                });
+                let far = |done: u64| done >= 10 * (life + 1);
+                while !far(control.progress().entries_done) && !cloning.is_finished() {
+                    thread::yield_now();
+                }
+                if life + 1 < LIVES {
+                    control.stop();
+                }
+                cloning.join().unwrap()
+            });
+            if let Ok(cloned) = cloned {
+                resumed.fetch_add(cloned.kept_entries, Relaxed);
+                break;
+            }
+        }
+        holds_nothing_else(&root.join("copy"));
+    });
+    let resumed = resumed.into_inner();
+    eprintln!("{resumed} entries were kept");
+    assert!(resumed > 0, "none was ever gone on with");
+}
+
+/// Also on the way of a clone, and where two trees are compared.
+fn a_digest_reaches_nothing_outside_the_tree(filesystem: Filesystem) {
+    let [whole, rounds] = [(); 2].map(|()| AtomicU64::new(0));
+    race(filesystem, |scene, root| {
+        let (control, tree) = (Control::default(), directory(&scene.tree()));
+        let digested = match rounds.fetch_add(1, Relaxed) % 3 {
+            0 => {
+                digest(tree.as_fd(), &tempfile::tempfile, workers(), &control).map(|all| all.bytes)
+            }
+            1 => clone_digested(&scene.tree(), root, "copy", &control).map(|all| all.bytes),
+            _ => {
+                let (again, tell) = (directory(&scene.tree()), |_| {});
+                diff(tree.as_fd(), again.as_fd(), workers(), &control, &tell).map(|_| 0)
+            }
+        };
+        if let Ok(bytes) = digested {
+            whole.fetch_add(1, Relaxed);
+            assert!(bytes < VAST, "{bytes}");
+        }
+    });
+    assert!(whole.into_inner() > 0, "none succeeded");
+}
+
 fn a_removal_reaches_nothing_outside_the_tree(filesystem: Filesystem) {
+    let gone = AtomicU64::new(0);
     race(filesystem, |scene, _| {
         // It may give up on a directory that is filled again and again.
-        let _ = remove(&scene.tree(), &Control::default());
+        if remove(&scene.tree(), &Control::default()).is_ok() {
+            gone.fetch_add(1, Relaxed);
+        }
     });
+    assert!(gone.into_inner() > 0, "none succeeded");
 }
 
 fn a_look_around_reaches_nothing_outside_the_tree(filesystem: Filesystem) {
@@ -126,7 +197,7 @@ fn a_look_around_reaches_nothing_outside_the_tree(filesystem: Filesystem) {
     race(filesystem, |scene, _| {
         let (control, shelf) = (Control::default(), Shelf::default());
         let tree = directory(&scene.tree());
-        if let Ok(counted) = usage(std::os::fd::AsFd::as_fd(&tree), workers(), &control) {
+        if let Ok(counted) = usage(tree.as_fd(), workers(), &control) {
             assert!(counted.bytes < VAST, "{counted:?}");
         }
         let tree = TreeRoot::new(tree);

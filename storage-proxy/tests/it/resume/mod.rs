@@ -58,6 +58,59 @@ async fn killed_and_resumed(filesystem: Filesystem, files: usize, kills: u64) {
         cost.entries_again += before.lost_in(&now);
         before = now;
     }
+    let lives = Lives { dir, kills, seed };
+    goes_on_to_the_end(lives, &scenario, &source, cost, &before).await;
+}
+
+/// Also where blocks are shared: since nothing is written there, entries tell how far it is.
+async fn killed_at_entries_and_resumed(filesystem: Filesystem, files: usize, kills: u64) {
+    let Some(disk) = filesystem.make(2 << 30) else {
+        return;
+    };
+    let seed = seed();
+    let mut dice = Dice(seed);
+    let mut dir = set_up_in(TempDir::new_in(disk.path()).unwrap());
+    let scenario = Scenario::new(Kind::Clone, dir.path().join("v"));
+    // On btrfs: else it would be a snapshot.
+    scenario.nest();
+    let source = Source::fill(&scenario.tree(scenario.source), files, &mut dice);
+    let mut moments: Vec<usize> = (0..kills)
+        .map(|_| 1 + dice.roll(source.entries as usize * 95 / 100))
+        .collect();
+    moments.sort_unstable();
+
+    let staged = dir
+        .path()
+        .join(format!("v/staging/{}/tree", scenario.operation));
+    let (mut cost, mut before) = (Cost::default(), Snapshot::default());
+    for moment in moments {
+        let armed = Proxy::start_armed(dir, &format!("clone.copying=kill@{moment}")).await;
+        let proxy = armed.unwrap_or_else(|_| panic!("it died before it was asked"));
+        scenario.run(&proxy).await.unwrap_err();
+        dir = proxy.died("entries").await;
+        let now = Snapshot::of(&staged);
+        cost.entries_again += before.lost_in(&now);
+        before = now;
+    }
+    let lives = Lives { dir, kills, seed };
+    goes_on_to_the_end(lives, &scenario, &source, cost, &before).await;
+}
+
+/// What was killed, and how often.
+struct Lives {
+    dir: TempDir,
+    kills: u64,
+    seed: u64,
+}
+
+async fn goes_on_to_the_end(
+    Lives { dir, kills, seed }: Lives,
+    scenario: &Scenario,
+    source: &Source,
+    mut cost: Cost,
+    before: &Snapshot,
+) {
+    let files = source.entries as usize;
     let proxy = Proxy::start_armed(dir, "").await.unwrap();
     let failure = scenario.run(&proxy).await.unwrap().failure;
     assert_eq!(failure, None);
@@ -66,7 +119,7 @@ async fn killed_and_resumed(filesystem: Filesystem, files: usize, kills: u64) {
     let tree = scenario.tree(scenario.vfolder);
     cost.entries_again += before.lost_in(&Snapshot::of(&tree));
 
-    report(&source, &cost, kills, seed, &log);
+    report(source, &cost, kills, seed, &log);
     assert_equal(&scenario.tree(scenario.source), &tree, files);
     scenario.forget_and_find_nothing(&proxy, "resumed").await;
 }
@@ -129,4 +182,14 @@ async fn a_clone_killed_at_random_moments_goes_on_and_ends_equal() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clone_of_few_files_goes_on_in_a_plain_directory_as_well() {
     killed_and_resumed(Filesystem::Plain, 3_000, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clone_that_shares_blocks_goes_on_as_well() {
+    killed_at_entries_and_resumed(Filesystem::Xfs, 3_000, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clone_into_a_subvolume_goes_on_as_well() {
+    killed_at_entries_and_resumed(Filesystem::Btrfs, 3_000, 3).await;
 }
