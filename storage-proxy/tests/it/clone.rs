@@ -2,15 +2,27 @@
 
 use std::{
     fs,
-    os::unix::{fs::symlink, net::UnixListener},
+    os::{
+        fd::AsFd as _,
+        unix::{
+            fs::{FileExt as _, MetadataExt as _, symlink},
+            net::UnixListener,
+        },
+    },
     path::Path,
     process::Command,
 };
 
-use vfolder_images::not_checked;
-use vfolder_storage_proxy::tree::{Control, Fault};
+use vfolder_images::{Filesystem, not_checked, on_each_filesystem};
+use vfolder_storage_proxy::tree::{Control, Fault, digest};
 
-use crate::{mounted::Mounted, support::clone};
+use crate::{
+    mounted::Mounted,
+    oracle,
+    support::{clone, clone_digested, directory, workers},
+};
+
+on_each_filesystem!(large_files_are_copied_to_the_last_byte_and_keep_their_holes);
 
 #[test]
 fn a_symlink_is_copied_as_a_symlink_and_never_followed() {
@@ -122,5 +134,43 @@ fn names_that_the_copys_directory_takes_for_one_are_a_fault() {
         let error = cloned("both").unwrap_err();
         assert_eq!(error.fault, Fault::Alike, "{kind}");
         assert_eq!(error.path.to_ascii_lowercase(), b"name", "{kind}");
+    }
+}
+
+/// Large ones are written past the page cache, in blocks.
+fn large_files_are_copied_to_the_last_byte_and_keep_their_holes(filesystem: Filesystem) {
+    const LARGE: u64 = 16 << 20;
+    let Some(disk) = filesystem.make(1 << 30) else {
+        return;
+    };
+    let source = disk.path().join("source");
+    fs::create_dir(&source).unwrap();
+    let content: Vec<u8> = (0..LARGE + 8192).map(|at| (at % 251) as u8 + 1).collect();
+    for more in [0, 1, 511, 4095, 4096, 4097] {
+        let size = (LARGE + more) as usize;
+        fs::write(source.join(more.to_string()), &content[..size]).unwrap();
+        // The same in pieces, at places that are no blocks'.
+        let holes = fs::File::create(source.join(format!("{more} holes"))).unwrap();
+        holes.set_len(4 * LARGE + more).unwrap();
+        for (at, length) in [(more, 3), (LARGE, 5_000_000), (2 * LARGE + 777, 1 << 20)] {
+            holes.write_all_at(&content[..length], at).unwrap();
+        }
+        holes.write_all_at(b"end", 4 * LARGE + more - 3).unwrap();
+    }
+    disk.sync();
+    let control = Control::default();
+    clone(&source, disk.path(), "copy", &control).unwrap();
+    let digested = clone_digested(&source, disk.path(), "digested", &control).unwrap();
+    for copy in ["copy", "digested"].map(|copy| disk.path().join(copy)) {
+        oracle::assert_same(&oracle::describe(&source), &oracle::describe(&copy));
+        disk.sync();
+        for entry in fs::read_dir(&source).unwrap() {
+            let name = entry.unwrap().file_name();
+            let blocks = |at: &Path| fs::metadata(at.join(&name)).unwrap().blocks();
+            assert!(blocks(&copy) <= blocks(&source) + 64, "{name:?}");
+        }
+        let root = directory(&copy);
+        let read = digest(root.as_fd(), &tempfile::tempfile, workers(), &control).unwrap();
+        assert_eq!(read, digested);
     }
 }

@@ -241,7 +241,7 @@ fn a_large_file_goes_on_where_it_is_known_to_be_durable() {
 
 #[test]
 fn a_name_of_a_linked_file_that_is_half_copied_stays_a_name_of_that_file() {
-    const SIZE: usize = 12 << 20;
+    const SIZE: usize = 20 << 20;
     let content: Vec<u8> = (0..SIZE).map(|at| (at % 251) as u8).collect();
     for begun in ["d0", "d1"] {
         let dir = tempfile::tempdir().unwrap();
@@ -255,7 +255,7 @@ fn a_name_of_a_linked_file_that_is_half_copied_stays_a_name_of_that_file() {
         // Killed half-way: which of the names comes first in the next life, nobody knows.
         let half = place.copy().join(begun);
         fs::create_dir_all(&half).unwrap();
-        fs::write(half.join("big"), &content[..SIZE * 3 / 4]).unwrap();
+        fs::write(half.join("big"), &content[..SIZE * 3 / 4 + 5]).unwrap();
         place.ends_equal(&place.checkpoint(None));
         let [one, other] = ["d0/big", "d1/big"].map(|path| place.copy().join(path));
         let [one, other] = [one, other].map(|path| fs::metadata(path).unwrap());

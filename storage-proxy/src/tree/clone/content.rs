@@ -9,7 +9,11 @@ use rustix::{
 
 use vfolder_ioctl::clone_range::clone_range;
 
-use super::{checkpoint::Ongoing, entry::Copying};
+use super::{
+    direct::{DirectWriter, Written},
+    entry::Copying,
+    pair::Pair,
+};
 use crate::tree::{
     Control, Fault, Meta,
     digest::{ContentHasher, read_content},
@@ -24,14 +28,13 @@ const STEP: u64 = 1024 * 1024;
 const BUFFER: usize = 256 * 1024;
 /// Shared between two looks at the stop flag: milliseconds, unless the file is in very many pieces.
 const SHARED_STEP: u64 = 4 << 30;
-/// Of files from here on it is told how far they are, so that a killed copy goes on within them.
-const LARGE: u64 = 64 << 20;
 
 /// Copies contents; remembers what the filesystems have refused.
 #[derive(Debug)]
 pub struct ContentCopier {
     reflink: bool,
     copy_range: bool,
+    direct: DirectWriter,
     buffer: Vec<u8>,
     /// Of what is compared with `buffer`; empty until needed.
     other: Vec<u8>,
@@ -42,22 +45,11 @@ impl Default for ContentCopier {
         Self {
             reflink: true,
             copy_range: true,
+            direct: DirectWriter::default(),
             buffer: vec![0; BUFFER],
             other: Vec::new(),
         }
     }
-}
-
-/// A file and its copy.
-struct Pair<'a> {
-    source: &'a OwnedFd,
-    target: &'a OwnedFd,
-    control: &'a Control,
-    ongoing: &'a Ongoing,
-    /// Takes in what is copied, where that is wanted.
-    hasher: Option<&'a mut ContentHasher>,
-    /// The inode number of a large copy, which tells how far it is.
-    told: Option<u64>,
 }
 
 impl ContentCopier {
@@ -174,6 +166,7 @@ impl ContentCopier {
             }
             at = reached;
         }
+        pair.direct.switch(false)?;
         if at < end {
             // What remains is a hole. Not done otherwise: on ext4 it costs as much as the mode and the times together, also
             // where the size is so already.
@@ -219,7 +212,9 @@ impl ContentCopier {
         let by_kernel = to - from >= SMALL && pair.hasher.is_none();
         while at < to {
             pair.control.check()?;
-            let copied = if self.copy_range && by_kernel {
+            let copied = if pair.writes_directly {
+                self.copy_directly(pair, at, to - at)?
+            } else if self.copy_range && by_kernel {
                 match self.copy_by_kernel(pair, at, to - at)? {
                     Some(copied) => copied,
                     None => self.copy_by_hand(pair, at, to - at)?,
@@ -235,6 +230,30 @@ impl ContentCopier {
             pair.reached(at);
         }
         Ok(at)
+    }
+
+    /// What can't be written past the page cache, before and after that, goes through it.
+    fn copy_directly(&mut self, pair: &mut Pair<'_>, at: u64, length: u64) -> Result<u64, Fault> {
+        let before = DirectWriter::before(at).min(length);
+        if before == 0 {
+            let hasher = pair.hasher.as_deref_mut();
+            let see = |bytes: &[u8]| {
+                if let Some(hasher) = hasher {
+                    hasher.update(at, bytes);
+                }
+            };
+            match self
+                .direct
+                .step(pair.source, &pair.direct, at, length, see)?
+            {
+                Written::Bytes(copied) => return Ok(copied as u64),
+                Written::Refused => pair.writes_directly = false,
+                Written::Nothing => {}
+            }
+        }
+        pair.direct.switch(false)?;
+        let length = if before > 0 { before } else { length };
+        self.copy_by_hand(pair, at, length)
     }
 
     /// Nothing, if it must be done by hand.
@@ -285,44 +304,6 @@ impl ContentCopier {
     }
 }
 
-impl<'a> Pair<'a> {
-    fn new(
-        source: &'a OwnedFd,
-        target: &'a OwnedFd,
-        meta: &Meta,
-        job: &'a Copying<'_>,
-    ) -> Result<Self, Fault> {
-        let told = if meta.size >= LARGE {
-            let target = fstat(target).map_err(system("fstat"))?;
-            Some(Meta::from(target).id.ino)
-        } else {
-            None
-        };
-        Ok(Self {
-            source,
-            target,
-            control: job.control,
-            ongoing: job.ongoing,
-            hasher: None,
-            told,
-        })
-    }
-
-    fn reached(&self, at: u64) {
-        if let Some(ino) = self.told {
-            self.ongoing.reached(ino, at);
-        }
-    }
-}
-
-impl Drop for Pair<'_> {
-    fn drop(&mut self) {
-        if let Some(ino) = self.told {
-            self.ongoing.done(ino);
-        }
-    }
-}
-
 /// FICLONE; for a huge file in steps, so that a wish to stop is heard in between.
 fn share(
     source: &OwnedFd,
@@ -346,7 +327,7 @@ fn share(
 }
 
 /// Reads as much as there is, at most as much as fits.
-fn read_at(file: &OwnedFd, buffer: &mut [u8], at: u64) -> Result<usize, Fault> {
+pub(super) fn read_at(file: &OwnedFd, buffer: &mut [u8], at: u64) -> Result<usize, Fault> {
     let mut filled = 0;
     while filled < buffer.len() {
         match read_once(file, &mut buffer[filled..], at + filled as u64)? {
