@@ -28,7 +28,9 @@ impl Host {
     /// If the basics aren't told.
     pub fn look(settings: &Settings) -> Told<Self> {
         let commit = first_line("git", &["describe", "--always", "--dirty"]);
-        let tools = settings.peers.iter().filter(|tool| **tool != Tool::Bound);
+        // Also of those whose figures were kept.
+        let tools = Tool::PEERS.iter();
+        let tools = tools.filter(|tool| **tool != Tool::Bound && tool.is_installed());
         let versions = tools.map(|tool| (tool.key(), first_line(tool.key(), &["--version"])));
         let ours = settings.ours.display().to_string();
         let mut versions: Vec<_> = versions.collect();

@@ -23,6 +23,9 @@ use crate::tree::{
 
 /// Below this, reading and writing beats copy_file_range(2).
 const SMALL: u64 = 4096;
+/// Data without a hole from here on is written past the page cache, where that is the filesystem's habit: each write waits
+/// for the disk, which pieces would pay for.
+const DIRECT: u64 = 16 << 20;
 /// Copied between two looks at the stop flag.
 const STEP: u64 = 1024 * 1024;
 const BUFFER: usize = 256 * 1024;
@@ -210,9 +213,13 @@ impl ContentCopier {
         let mut at = from;
         // What is taken in is read.
         let by_kernel = to - from >= SMALL && pair.hasher.is_none();
+        let directly = to - from >= DIRECT;
+        if !directly {
+            pair.direct.switch(false)?;
+        }
         while at < to {
             pair.control.check()?;
-            let copied = if pair.writes_directly {
+            let copied = if directly && pair.writes_directly {
                 self.copy_directly(pair, at, to - at)?
             } else if self.copy_range && by_kernel {
                 match self.copy_by_kernel(pair, at, to - at)? {

@@ -9,8 +9,6 @@ use crate::tree::{Control, Fault, Meta, digest::ContentHasher, error::system};
 
 /// Of files from here on it is told how far they are, so that a killed copy goes on within them.
 const LARGE: u64 = 64 << 20;
-/// Files from here on are written past the page cache, where that is the filesystem's habit.
-const DIRECT: u64 = 16 << 20;
 
 /// A file and its copy.
 pub(super) struct Pair<'a> {
@@ -22,7 +20,7 @@ pub(super) struct Pair<'a> {
     pub hasher: Option<&'a mut ContentHasher>,
     /// The inode number of a large copy, which tells how far it is.
     told: Option<u64>,
-    /// Whether it is written past the page cache.
+    /// Whether what is large of it is written past the page cache.
     pub writes_directly: bool,
     pub direct: Direct<'a>,
 }
@@ -47,7 +45,7 @@ impl<'a> Pair<'a> {
             ongoing: job.ongoing,
             hasher: None,
             told,
-            writes_directly: job.habits.writes_directly && meta.size >= DIRECT,
+            writes_directly: job.habits.writes_directly,
             direct: Direct::new(target),
         })
     }
