@@ -194,7 +194,14 @@ impl Matrix<'_> {
             self.look_at_copy(self.key(verb, sync, tool))?;
         }
         self.clear()?;
-        Ok(outcome)
+        Ok(match outcome {
+            // Where the image was is nobody's to know.
+            Outcome::Failed(said) => {
+                let place = format!("{}/", self.image.path().display());
+                Outcome::Failed(said.replace(&place, ""))
+            }
+            outcome => outcome,
+        })
     }
 
     /// Says what the copy is like, once for each tool.

@@ -83,8 +83,17 @@ pub fn ask(arguments: &[&str], patience: Duration) -> Told<Outcome> {
         return sample.map(Outcome::Done).map_err(|e| e.to_string());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.trim().lines().next().unwrap_or("nothing").to_owned();
+    let said = plain(said.trim().lines().next().unwrap_or("nothing"));
     Ok(Outcome::Failed(said))
+}
+
+/// Without the colours that some tools write to whoever reads it.
+fn plain(said: &str) -> String {
+    let mut parts = said.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |said, part| {
+        said + part.split_once('m').map_or(part, |(_, text)| text)
+    })
 }
 
 /// The other side of [`measure`].
