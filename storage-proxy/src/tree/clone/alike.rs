@@ -32,3 +32,29 @@ pub(super) fn shown_twice(
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::fs::{self, File};
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_shown_twice_only_if_the_copy_has_that_very_name() {
+        let dir = tempfile::tempdir().unwrap();
+        // More than one batch.
+        for number in 0..2000 {
+            fs::write(dir.path().join(format!("{number:0>100}")), "").unwrap();
+        }
+        fs::write(dir.path().join("NAME"), "").unwrap();
+        let directory = File::open(dir.path()).unwrap();
+        let look = |name| shown_twice(directory.as_fd(), name, &Control::default());
+        assert_eq!(look(c"NAME"), Ok(()));
+        assert_eq!(look(c"name"), Err(Fault::Alike));
+        let stopped = Control::default();
+        stopped.stop();
+        let found = shown_twice(directory.as_fd(), c"NAME", &stopped);
+        assert_eq!(found, Err(Fault::Cancelled));
+    }
+}
