@@ -216,6 +216,13 @@ pub fn probe_without_quotas(staging: BorrowedFd<'_>, read_only: bool) -> Box<dyn
     }
 }
 
+/// As [`probe_without_quotas`], for who walks each tree: only what can be done with files is tried.
+#[must_use]
+pub fn probe_files(staging: BorrowedFd<'_>) -> Box<dyn Backend> {
+    let filesystem = Filesystem::of(staging).unwrap_or_default();
+    Box::new(Plain::probe(staging, filesystem))
+}
+
 enum Chosen {
     Plain(Plain),
     Btrfs(Btrfs),

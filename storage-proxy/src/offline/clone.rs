@@ -9,6 +9,7 @@ use rustix::{
     fs::{AtFlags, statat},
     io::Errno,
 };
+use vfolder_ioctl::btrfs::is_subvolume;
 
 use super::{
     args::CloneArgs,
@@ -63,9 +64,10 @@ fn copy_and_publish(
     let links = staging.make_links()?;
     let ongoing = Ongoing::default();
     let target = staging.target(&links, &ongoing);
-    let backend = staging.backend();
     // A walk's copy is a plain directory even where the server would make a subvolume: nobody has asked for one.
-    let at_once = args.threads.threads.is_none() && backend.removes_at_once(source.as_fd());
+    let whole = args.threads.threads.is_none() && is_subvolume(source) == Ok(true);
+    let backend = staging.backend(whole);
+    let at_once = whole && backend.removes_at_once(source.as_fd());
     let workers = args.threads.workers(backend.capabilities().clone_workers);
     let watched = attendant.is_watched();
     let written = sync && backend.capabilities().method != Method::Copy;

@@ -4,7 +4,6 @@ use std::{
     ffi::CStr,
     os::fd::{AsFd as _, OwnedFd},
     path::PathBuf,
-    sync::OnceLock,
 };
 
 use rustix::{
@@ -18,7 +17,7 @@ use super::{
     place::Place,
 };
 use crate::{
-    backend::{Backend, probe_without_quotas},
+    backend::{Backend, probe_files, probe_without_quotas},
     faults::at,
     tree::{
         CloneTarget, Control, Fault, Meta, Ongoing, TreeError, attributes::disinherit,
@@ -39,7 +38,6 @@ pub struct Staging<'a> {
     place: &'a Place,
     path: PathBuf,
     directory: OwnedFd,
-    backend: OnceLock<Box<dyn Backend>>,
 }
 
 impl<'a> Staging<'a> {
@@ -75,7 +73,6 @@ impl<'a> Staging<'a> {
                     place,
                     path,
                     directory,
-                    backend: OnceLock::new(),
                 });
             }
         }
@@ -86,13 +83,11 @@ impl<'a> Staging<'a> {
     pub fn clear(&self, control: &Control) -> Result<(), OfflineError> {
         let directory = self.directory.as_fd();
         for name in [TREE, LINKS] {
-            if matches!(
-                statat(directory, name, AtFlags::SYMLINK_NOFOLLOW),
-                Err(Errno::NOENT)
-            ) {
-                continue;
+            // Most often there is nothing to it, and what the filesystem can do needn't be tried for that.
+            match unlinkat(directory, name, AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT) => continue,
+                Err(_) => {}
             }
-            // Not remembered: while what is left fills the disk, less can be done than afterwards.
             let backend = probe_without_quotas(directory, false);
             let removed = backend.remove(directory, name, control);
             removed.map_err(|error| self.tree_error(error))?;
@@ -107,10 +102,13 @@ impl<'a> Staging<'a> {
         made.map_err(on(&self.path, "mkdir"))
     }
 
-    /// What the filesystem that the copy goes to can do better than others.
-    pub fn backend(&self) -> &dyn Backend {
-        let probe = || probe_without_quotas(self.directory.as_fd(), false);
-        &**self.backend.get_or_init(probe)
+    /// What the filesystem that the copy goes to can do better than others; with files only, unless `whole` trees are to be
+    /// tried, too. Not before [`Staging::clear`]: while what is left fills the disk, less can be done.
+    pub fn backend(&self, whole: bool) -> Box<dyn Backend> {
+        match whole {
+            true => probe_without_quotas(self.directory.as_fd(), false),
+            false => probe_files(self.directory.as_fd()),
+        }
     }
 
     /// Where the copy goes.
