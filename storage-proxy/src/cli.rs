@@ -10,7 +10,11 @@ use tonic::transport::Endpoint;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
-use vfolder_common::{fault, server::client_tls, telemetry};
+use vfolder_common::{
+    fault,
+    server::client_tls,
+    telemetry::{self, TelemetryConfig},
+};
 
 use crate::{config::Config, faults, offline, server, volume};
 
@@ -121,6 +125,10 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Tree { command } => {
+            telemetry::init(&TelemetryConfig {
+                filter: "warn".into(),
+                ..TelemetryConfig::default()
+            })?;
             fault::init(faults::POINTS)?;
             raise_file_limit();
             Ok(offline::run(&command))

@@ -67,14 +67,20 @@ impl Drop for Disk {
     }
 }
 
-async fn a_clone_onto_a_full_volume_fails_and_leaves_the_source(engine: Engine) {
-    let disk = Disk::new("size=16m");
+/// A system with a volume that is mounted with `options`, and a vfolder of alice's there.
+async fn on_a_small_volume(engine: Engine, options: &str) -> (Disk, System, User, String) {
+    let disk = Disk::new(options);
     let system = System::on(engine)
         .with_volume_at("small", disk.path())
         .start()
         .await;
     let alice = system.user("alice");
-    let source = alice.create("source").await.unwrap().id;
+    let id = alice.create("data").await.unwrap().id;
+    (disk, system, alice, id)
+}
+
+async fn a_clone_onto_a_full_volume_fails_and_leaves_the_source(engine: Engine) {
+    let (disk, system, alice, source) = on_a_small_volume(engine, "size=16m").await;
     fill(&system.tree(&source), 100, 100_000);
     let operation = alice.clone_to(&source, "copy").await.unwrap();
     let ended = alice.wait(&operation.name).await;
@@ -112,13 +118,7 @@ async fn a_clone_onto_a_full_volume_fails_and_leaves_the_source(engine: Engine) 
 }
 
 async fn a_dry_run_tells_that_bytes_or_inodes_are_missing(engine: Engine) {
-    let disk = Disk::new("size=16m,nr_inodes=400");
-    let system = System::on(engine)
-        .with_volume_at("small", disk.path())
-        .start()
-        .await;
-    let alice = system.user("alice");
-    let source = alice.create("source").await.unwrap().id;
+    let (_disk, system, alice, source) = on_a_small_volume(engine, "size=16m,nr_inodes=400").await;
     let dry = async || {
         let request = CloneVFolderRequest {
             source_id: source.clone(),
@@ -155,13 +155,7 @@ async fn a_dry_run_tells_that_bytes_or_inodes_are_missing(engine: Engine) {
 }
 
 async fn a_volume_without_inodes_is_full(engine: Engine) {
-    let disk = Disk::new("size=16m,nr_inodes=200");
-    let system = System::on(engine)
-        .with_volume_at("small", disk.path())
-        .start()
-        .await;
-    let alice = system.user("alice");
-    let id = alice.create("data").await.unwrap().id;
+    let (disk, system, alice, id) = on_a_small_volume(engine, "size=16m,nr_inodes=200").await;
     let plug = disk.path().join("plug");
     fs::create_dir(&plug).unwrap();
     let plugged = || fs::write(plug.join(Uuid::now_v7().to_string()), "").is_err();
@@ -191,13 +185,7 @@ async fn a_volume_without_inodes_is_full(engine: Engine) {
 }
 
 async fn a_read_only_volume_is_read_and_nothing_more(engine: Engine) {
-    let disk = Disk::new("size=16m");
-    let mut system = System::on(engine)
-        .with_volume_at("small", disk.path())
-        .start()
-        .await;
-    let alice = system.user("alice");
-    let id = alice.create("data").await.unwrap().id;
+    let (disk, mut system, alice, id) = on_a_small_volume(engine, "size=16m").await;
     fs::write(system.tree(&id).join("file"), "content").unwrap();
     let doomed = alice.create("doomed").await.unwrap().id;
     alice.trash(&doomed).await.unwrap();

@@ -32,8 +32,11 @@ use super::{Backend, Capabilities, Cloned, Method, Plain, Quota, QuotaError, Quo
 use crate::{
     faults::at,
     tree::{
-        CloneTarget, Control, Fault, FileKind, Meta, TreeError, Usage, Workers, dirents::Dirents,
-        error::system, open::open_directory, remove_tree,
+        CloneTarget, Control, Fault, FileKind, Meta, NameLock, TreeError, Usage, Workers,
+        dirents::Dirents,
+        error::system,
+        open::open_directory,
+        remove::{Force, remove_tree_by},
     },
 };
 
@@ -79,6 +82,12 @@ impl Btrfs {
         clear(&btrfs);
         match tried {
             Ok(_) => Some(btrfs),
+            Err(Errno::NOSPC | Errno::DQUOT) => {
+                tracing::warn!(
+                    "this btrfs is full: whether it keeps quotas is found out when it is opened again with room"
+                );
+                Some(btrfs)
+            }
             Err(errno) => {
                 tracing::warn!(
                     %errno,
@@ -268,7 +277,7 @@ impl Backend for Btrfs {
         self.destroy_children(parent, name, control)
             .map_err(at_root)?;
         let workers = self.plain.capabilities().remove_workers;
-        remove_tree_and_subvolumes(parent, name, workers, control)
+        remove_tree_and_subvolumes(Force::Overcome, parent, name, workers, control)
     }
 
     fn removes_at_once(&self, tree: BorrowedFd<'_>) -> bool {
@@ -354,18 +363,20 @@ fn is_subvolume_at(parent: BorrowedFd<'_>, name: &CStr) -> bool {
     open_directory(parent, name).and_then(is_subvolume) == Ok(true)
 }
 
-/// As [`remove_tree`], read-only subvolumes within it included.
+/// As [`remove_tree_by`], read-only subvolumes within it included.
 ///
 /// # Errors
-/// As [`remove_tree`].
+/// As [`remove_tree_by`].
 pub fn remove_tree_and_subvolumes(
+    force: Force,
     parent: BorrowedFd<'_>,
     name: &CStr,
     workers: Workers,
     control: &Control,
 ) -> Result<(), TreeError> {
+    let name_lock = NameLock::default();
     loop {
-        match remove_tree(parent, name, workers, control) {
+        match remove_tree_by(force, parent, name, &name_lock, workers, control) {
             Err(error)
                 if matches!(error.fault, Fault::System(_, Errno::ROFS))
                     && make_writable_along(parent, name, &error.path) => {}

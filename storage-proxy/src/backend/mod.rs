@@ -17,7 +17,6 @@
 //! * A raw call goes into the crate `vfolder-ioctl`: no unsafe code here.
 
 mod btrfs;
-mod filesystem;
 mod plain;
 mod projects;
 
@@ -33,10 +32,9 @@ use thiserror::Error;
 use self::{btrfs::Btrfs, projects::Projects};
 pub use self::{
     btrfs::remove_tree_and_subvolumes,
-    filesystem::Filesystem,
     plain::{Plain, write_out},
 };
-use crate::tree::{self, CloneTarget, Control, TreeError, Usage, Workers};
+use crate::tree::{self, CloneTarget, Control, Filesystem, TreeError, Usage, Workers};
 
 /// The best way that a filesystem has to clone a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

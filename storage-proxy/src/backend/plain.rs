@@ -10,10 +10,10 @@ use rustix::{
     io::{Errno, Result as IoResult, write},
 };
 
-use super::{Backend, Capabilities, Cloned, Filesystem, Method};
+use super::{Backend, Capabilities, Cloned, Method};
 use crate::tree::{
-    CloneTarget, Control, Fault, TreeError, Usage, Workers, clone_tree, open::open_directory,
-    remove_tree, sync, usage,
+    CloneTarget, Control, Fault, Filesystem, TreeError, Usage, Workers, clone_tree,
+    open::open_directory, remove_tree, sync, usage,
 };
 
 /// What works everywhere.
@@ -27,7 +27,7 @@ impl Plain {
     #[must_use]
     pub fn probe(staging: BorrowedFd<'_>, filesystem: Filesystem) -> Self {
         let mut plain = Self::without_trying(filesystem);
-        if can_reflink(staging) {
+        if can_reflink(staging, filesystem) {
             plain.capabilities.method = Method::Reflink;
         }
         plain
@@ -121,8 +121,9 @@ pub fn write_out(source: BorrowedFd<'_>, control: &Control) -> Result<(), Fault>
     }
 }
 
-/// Tries it with two small files.
-fn can_reflink(staging: BorrowedFd<'_>) -> bool {
+/// Tries it with two small files. Where there is no room for them, it is what the filesystem can do most often: what it
+/// refuses later is copied.
+fn can_reflink(staging: BorrowedFd<'_>, filesystem: Filesystem) -> bool {
     let names = [".reflink-probe-1", ".reflink-probe-2"];
     let attempt = || -> IoResult<()> {
         let flags =
@@ -132,7 +133,10 @@ fn can_reflink(staging: BorrowedFd<'_>) -> bool {
         write(&from, &[1; 4096])?;
         ioctl_ficlone(to, from)
     };
-    let can = attempt().is_ok();
+    let can = match attempt() {
+        Err(Errno::NOSPC | Errno::DQUOT) => filesystem.is_btrfs() || filesystem.is_xfs(),
+        tried => tried.is_ok(),
+    };
     for name in names {
         let _ = unlinkat(staging, name, AtFlags::empty());
     }

@@ -28,9 +28,9 @@ use vfolder_ioctl::{
     quota,
 };
 
-use super::{Backend, Capabilities, Cloned, Filesystem, Plain, Quota, QuotaError, QuotaUse};
+use super::{Backend, Capabilities, Cloned, Plain, Quota, QuotaError, QuotaUse};
 use crate::tree::{
-    CloneTarget, Control, Fault, FileKind, TreeError, Usage, Workers, dirents::Dirents,
+    CloneTarget, Control, Fault, FileKind, Filesystem, TreeError, Usage, Workers, dirents::Dirents,
     error::system, open::open_directory,
 };
 

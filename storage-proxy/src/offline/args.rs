@@ -17,8 +17,9 @@ pub enum TreeCommand {
     Clone(CloneArgs),
     /// Destroys trees: each is out of sight after one rename, then its space is given back.
     ///
-    /// Nothing is touched unless all can be: no PATH is a root, a mount point or holds one. A tree that is being
-    /// destroyed is called .NAME.vfolder-trash-ID; if it is interrupted (exit code 130), remove that.
+    /// All are looked at before any is touched: no PATH is a root, a mount point or holds one. As with rm(1), permissions
+    /// and flags stand, and what somebody has open stays whole for him; btrfs subvolumes go, read-only ones, too. A tree
+    /// that is being destroyed is called .NAME.vfolder-trash-ID; if it is interrupted (exit code 130), remove that.
     Remove(RemoveArgs),
     /// Prints a tree's digest: equal for equal trees, whatever filesystem they are on.
     Digest(DigestArgs),

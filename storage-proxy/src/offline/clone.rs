@@ -6,7 +6,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, statat},
+    fs::{AtFlags, fstat, statat},
     io::Errno,
 };
 use vfolder_ioctl::btrfs::is_subvolume;
@@ -20,7 +20,9 @@ use super::{
     staging::Staging,
 };
 use crate::backend::{Cloned, Method, write_out};
-use crate::tree::{CloneTarget, Control, Ongoing, TreeError, Workers, clone_tree, usage};
+use crate::tree::{
+    CloneTarget, Control, Fault, Filesystem, Ongoing, TreeError, Workers, clone_tree, usage,
+};
 
 /// Copies, makes durable, publishes; or leaves nothing.
 pub fn clone(args: &CloneArgs, attendant: &mut Attendant) -> Result<(), OfflineError> {
@@ -29,10 +31,7 @@ pub fn clone(args: &CloneArgs, attendant: &mut Attendant) -> Result<(), OfflineE
     refuse_taken(&place)?;
     let within = is_within(place.parent.as_fd(), source.as_fd());
     if within.map_err(on(&args.target, "open"))? {
-        return Err(OfflineError::Inside {
-            target: args.target.clone(),
-            source_path: args.source.clone(),
-        });
+        return Err(inside(args));
     }
     let staging = Staging::take(&place)?;
     let clearing = Control::default();
@@ -40,6 +39,10 @@ pub fn clone(args: &CloneArgs, attendant: &mut Attendant) -> Result<(), OfflineE
         .attend("clearing", &clearing, || staging.clear(&clearing))?
         .map_err(|error| interrupted_or(attendant, error))?;
     let control = Control::default();
+    if attendant.interrupted() {
+        // Heard too late for the clearing to stop.
+        control.stop();
+    }
     let copied = copy_and_publish(args, &source, &staging, attendant, &control);
     discard(staging, attendant);
     let method = copied?;
@@ -70,11 +73,12 @@ fn copy_and_publish(
     let at_once = whole && backend.removes_at_once(source.as_fd());
     let workers = args.threads.workers(backend.capabilities().clone_workers);
     let watched = attendant.is_watched();
-    let written = sync && backend.capabilities().method != Method::Copy;
+    let shares = backend.capabilities().method != Method::Copy
+        && may_share(source, &staging.target(&links, &ongoing));
     let copied = attendant.attend("cloning", control, || match at_once {
         true => backend.clone_tree(source.as_fd(), target, control),
         false => {
-            if written {
+            if sync && shares {
                 write_out(source.as_fd(), control)
                     .map_err(|fault| TreeError::new(fault, Vec::new()))?;
             }
@@ -85,9 +89,12 @@ fn copy_and_publish(
         attendant.report.stopped();
         return Err(OfflineError::Interrupted { left: Vec::new() });
     }
-    let cloned = copied.map_err(|error| OfflineError::Tree {
-        path: args.source.clone(),
-        error,
+    let cloned = copied.map_err(|error| match error.fault {
+        Fault::Inside => inside(args),
+        _ => OfflineError::Tree {
+            path: args.source.clone(),
+            error,
+        },
     })?;
     if sync && !cloned.durable {
         attendant.attend("syncing", control, || staging.sync(control))??;
@@ -96,11 +103,27 @@ fn copy_and_publish(
         true => return Err(OfflineError::Interrupted { left: Vec::new() }),
         false => staging.publish(sync)?,
     }
-    Ok(match (cloned.walked, backend.capabilities().method) {
+    Ok(match (cloned.walked, shares) {
         (None, _) => "snapshot",
-        (Some(_), Method::Copy) => "copied",
-        (Some(_), Method::Reflink | Method::Snapshot) => "blocks shared",
+        (Some(_), true) => "blocks shared",
+        (Some(_), false) => "copied",
     })
+}
+
+/// Whether files here and there can have blocks in common at all: only on one filesystem. Subvolumes of btrfs look like
+/// several.
+fn may_share(source: &OwnedFd, target: &CloneTarget<'_>) -> bool {
+    let on_btrfs = |file| Filesystem::of(file).is_ok_and(Filesystem::is_btrfs);
+    let device = |file| fstat(file).map(|found| found.st_dev);
+    let (source, target) = (source.as_fd(), target.parent);
+    on_btrfs(source) && on_btrfs(target) || device(source) == device(target)
+}
+
+fn inside(args: &CloneArgs) -> OfflineError {
+    OfflineError::Inside {
+        target: args.target.clone(),
+        source_path: args.source.clone(),
+    }
 }
 
 /// Said before anything is copied; publishing decides.
@@ -143,7 +166,7 @@ fn discard(staging: Staging<'_>, attendant: &mut Attendant) {
     let discarding = Control::default();
     let discarded = attendant.attend("clearing", &discarding, || staging.discard());
     if let Err(error) = discarded.flatten() {
-        eprintln!("storage-proxy: {error}");
+        attendant.report.failed(&error);
     }
 }
 

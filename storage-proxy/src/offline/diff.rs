@@ -27,8 +27,9 @@ pub fn diff(args: &DiffArgs, attendant: &mut Attendant) -> Result<bool, OfflineE
         attendant.report.stopped();
         return Err(OfflineError::Interrupted { left: Vec::new() });
     }
-    let compared = compared.map_err(|error| OfflineError::Tree {
-        path: args.first.clone(),
+    let compared = compared.map_err(|error| OfflineError::Either {
+        first: args.first.clone(),
+        second: args.second.clone(),
         error,
     })?;
     attendant.report.compared(compared.differences);

@@ -61,6 +61,16 @@ pub enum OfflineError {
         /// What and where in it.
         error: TreeError,
     },
+    /// Something in one of two trees.
+    #[error("comparing {} with {}: {error}", first.display(), second.display())]
+    Either {
+        /// The first tree.
+        first: PathBuf,
+        /// The second tree.
+        second: PathBuf,
+        /// What and where in one of them.
+        error: TreeError,
+    },
     /// A system call failed.
     #[error("{}: {call} failed: {errno}", path.display())]
     System {

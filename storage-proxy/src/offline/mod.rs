@@ -25,6 +25,7 @@ pub use args::TreeCommand;
 use args::Shown;
 use attend::Attendant;
 use error::OfflineError;
+use report::Report;
 
 /// As a shell reports what ended by SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -54,12 +55,9 @@ pub(crate) fn run(command: &TreeCommand) -> ExitCode {
             TROUBLE,
         ),
     };
-    ExitCode::from(done.unwrap_or_else(|error| {
-        eprintln!("storage-proxy: {error}");
-        match error {
-            OfflineError::Interrupted { .. } => INTERRUPTED,
-            _ => failed,
-        }
+    ExitCode::from(done.unwrap_or_else(|error| match error {
+        OfflineError::Interrupted { .. } => INTERRUPTED,
+        _ => failed,
     }))
 }
 
@@ -67,5 +65,7 @@ fn attended<T>(
     shown: &Shown,
     work: impl FnOnce(&mut Attendant) -> Result<T, OfflineError>,
 ) -> Result<T, OfflineError> {
-    work(&mut Attendant::new(shown)?)
+    let report = Report::new(shown);
+    let done = Attendant::new(shown).and_then(|mut us| work(&mut us));
+    done.inspect_err(|error| report.failed(error))
 }

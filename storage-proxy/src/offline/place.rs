@@ -15,7 +15,7 @@ use rustix::{
 };
 
 use super::error::{OfflineError, on};
-use crate::tree::Meta;
+use crate::tree::{Meta, open::way_to};
 
 /// linux/limits.h
 const NAME_MAX: usize = 255;
@@ -109,10 +109,6 @@ pub fn is_within(inner: BorrowedFd<'_>, outer: BorrowedFd<'_>) -> Result<bool, E
 
 /// Where a directory is now, from the root of the filesystems that we see.
 pub fn whereabouts(directory: &OwnedFd) -> Result<PathBuf, Errno> {
-    let link = format!(
-        "/proc/self/fd/{}",
-        std::os::fd::AsRawFd::as_raw_fd(&directory.as_fd())
-    );
-    let path = rustix::fs::readlink(link, Vec::new())?;
+    let path = rustix::fs::readlink(way_to(directory.as_fd()), Vec::new())?;
     Ok(PathBuf::from(OsString::from_vec(path.into_bytes())))
 }

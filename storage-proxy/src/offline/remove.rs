@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{OFlags, fsync, syncfs},
+    fs::{OFlags, fstat, fsync, syncfs},
     io::Errno,
 };
 use uuid::Uuid;
@@ -25,8 +25,9 @@ use crate::{
     backend::{probe_without_quotas, remove_tree_and_subvolumes},
     faults::at,
     tree::{
-        Control,
+        Control, FileKind, Meta,
         open::{open_directory, open_entry},
+        remove::Force,
     },
     volume::rename_to_free,
 };
@@ -44,17 +45,19 @@ pub fn remove(args: &RemoveArgs, attendant: &mut Attendant) -> Result<(), Offlin
         }
     }
     let sync = !args.sync.no_sync;
-    let mut failed = 0;
-    let mut hidden = Vec::new();
-    for place in places {
-        match hide(&place, sync) {
-            Ok(name) => hidden.push((place, name)),
-            Err(error) => {
-                failed += 1;
-                eprintln!("storage-proxy: {error}");
-            }
-        }
+    let control = Control::default();
+    let (hidden, errors) =
+        attendant.attend("removing", &control, || hide_all(places, sync, &control))?;
+    if attendant.interrupted() {
+        attendant.report.stopped();
+        return Err(OfflineError::Interrupted {
+            left: bring_back(&hidden),
+        });
     }
+    for error in &errors {
+        attendant.report.failed(error);
+    }
+    let mut failed = errors.len();
     if failed == 0 {
         attendant.report.acknowledged();
     }
@@ -70,7 +73,7 @@ pub fn remove(args: &RemoveArgs, attendant: &mut Attendant) -> Result<(), Offlin
         }
         if let Err(error) = destroyed {
             failed += 1;
-            eprintln!("storage-proxy: {error}");
+            attendant.report.failed(&error);
         }
     }
     match failed {
@@ -91,6 +94,10 @@ fn admit(path: &Path) -> Result<Place, OfflineError> {
     };
     match open_entry(&place.parent, &place.name, OFlags::PATH) {
         Ok(entry) => {
+            let found = fstat(&entry).map(Meta::from).map_err(on(path, "fstat"))?;
+            if place.is_directory && found.kind != FileKind::Directory {
+                return Err(on(path, "open")(Errno::NOTDIR));
+            }
             let whole = whereabouts(&entry).map_err(on(path, "readlink"))?;
             let found = mounted_within(&whole);
             let found = found.map_err(|e| OfflineError::Process("reading the mounts", e))?;
@@ -104,6 +111,35 @@ fn admit(path: &Path) -> Result<Place, OfflineError> {
     }
 }
 
+/// Takes all out of sight, until it is to stop. Answers how those are called now for which that went well.
+fn hide_all(
+    places: Vec<Place>,
+    sync: bool,
+    control: &Control,
+) -> (Vec<(Place, CString)>, Vec<OfflineError>) {
+    let (mut hidden, mut errors) = (Vec::new(), Vec::new());
+    for place in places {
+        if control.check().is_err() {
+            break;
+        }
+        match hide(&place, sync) {
+            Ok(name) => hidden.push((place, name)),
+            Err(error) => errors.push(error),
+        }
+    }
+    (hidden, errors)
+}
+
+/// Nothing of them is destroyed yet: each gets its name back. Answers which don't.
+fn bring_back(hidden: &[(Place, CString)]) -> Vec<PathBuf> {
+    let back = |place: &Place, name: &CString| {
+        *name == place.name
+            || rename_to_free(&place.parent, &**name, &place.parent, &*place.name).is_ok()
+    };
+    let away = hidden.iter().filter(|(place, name)| !back(place, name));
+    away.map(|(place, name)| place.sibling(name)).collect()
+}
+
 /// Takes it out of sight, for good if `sync`. Answers how it is called now.
 fn hide(place: &Place, sync: bool) -> Result<CString, OfflineError> {
     if is_hidden(place.name.as_bytes()) {
@@ -112,7 +148,11 @@ fn hide(place: &Place, sync: bool) -> Result<CString, OfflineError> {
     let name = place.hidden(&format!("{MARK}{}", Uuid::new_v4()));
     let renamed = at("trash.begin")
         .and_then(|()| rename_to_free(&place.parent, &*place.name, &place.parent, &*name));
-    renamed.map_err(on(&place.path, "rename"))?;
+    match renamed {
+        // Even a rename may need space (on btrfs), and this is what makes some: then it is destroyed where it is.
+        Err(Errno::NOSPC | Errno::DQUOT) => return Ok(place.name.clone()),
+        done => done.map_err(on(&place.path, "rename"))?,
+    }
     if sync {
         let synced = at("trash.renamed")
             .and_then(|()| fsync(&place.parent))
@@ -154,12 +194,12 @@ fn destroy(
             control.entry_done();
         }
         let parent = place.parent.as_fd();
-        remove_tree_and_subvolumes(parent, name, workers, &control).map_err(|error| {
-            OfflineError::Tree {
+        remove_tree_and_subvolumes(Force::None, parent, name, workers, &control).map_err(
+            |error| OfflineError::Tree {
                 path: place.sibling(name),
                 error,
-            }
-        })?;
+            },
+        )?;
         match sync {
             // Otherwise it could be back, under its hidden name, after a power cut.
             true => syncfs(&place.parent).map_err(on(&place.path, "syncfs")),

@@ -1,15 +1,16 @@
 //! What is told on standard output: a line for people, or one JSON object for each thing that happens.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
-    io::{Write as _, stdout},
+    io::{Write as _, stderr, stdout},
     path::Path,
     time::Instant,
 };
 
 use serde::Serialize;
 
-use super::{args::Shown, bar::size};
+use super::{args::Shown, bar::size, error::OfflineError};
 use crate::tree::{Progress, TreeDigest};
 
 /// Tells what happens, and when since the program was asked.
@@ -20,7 +21,7 @@ pub struct Report {
     json: bool,
 }
 
-/// What happens, for machines. `seconds` are since the program was asked.
+/// What happens, for machines. Of paths, what is no UTF-8 is replaced. `seconds` are since the program was asked.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Event<'a> {
@@ -31,6 +32,7 @@ enum Event<'a> {
     /// The end.
     Done {
         verb: &'a str,
+        path: Cow<'a, str>,
         entries: u64,
         bytes: u64,
         seconds: f64,
@@ -39,6 +41,7 @@ enum Event<'a> {
     },
     /// A tree's digest.
     Digest {
+        path: Cow<'a, str>,
         digest: String,
         entries: u64,
         bytes: u64,
@@ -49,6 +52,8 @@ enum Event<'a> {
         path: &'a str,
         aspects: BTreeMap<&'a str, &'a str>,
     },
+    /// Something was not done.
+    Failed { error: String, seconds: f64 },
     /// Two trees were compared to the end.
     Compared { differences: u64, seconds: f64 },
 }
@@ -96,6 +101,15 @@ impl Report {
         });
     }
 
+    /// Something was not done; also told on standard error.
+    pub fn failed(&self, error: &OfflineError) {
+        let _ = writeln!(stderr(), "storage-proxy: {error}");
+        self.tell(&Event::Failed {
+            error: error.to_string(),
+            seconds: self.seconds(),
+        });
+    }
+
     /// The work is done.
     pub fn done(&self, done: &Done<'_>) {
         let seconds = self.seconds();
@@ -106,6 +120,7 @@ impl Report {
         } = done.progress;
         self.tell(&Event::Done {
             verb: done.verb,
+            path: done.path.to_string_lossy(),
             entries,
             bytes,
             seconds,
@@ -134,6 +149,7 @@ impl Report {
             say(&format!("{text}  {}", path.display()));
         }
         self.tell(&Event::Digest {
+            path: path.to_string_lossy(),
             digest: text,
             entries: digest.entries,
             bytes: digest.bytes,

@@ -23,7 +23,7 @@ use crate::{
         CloneTarget, Control, Fault, Meta, Ongoing, TreeError, attributes::disinherit,
         open::open_directory, sync,
     },
-    volume::rename_to_free,
+    volume::move_tree,
 };
 
 const SUFFIX: &str = ".vfolder-clone";
@@ -141,7 +141,7 @@ impl<'a> Staging<'a> {
     pub fn publish(&self, sync: bool) -> Result<(), OfflineError> {
         let place = self.place;
         let renamed = at("publish.begin")
-            .and_then(|()| rename_to_free(&self.directory, TREE, &place.parent, &*place.name));
+            .and_then(|()| move_tree(&self.directory, TREE, &place.parent, &*place.name));
         match renamed {
             Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {
                 return Err(OfflineError::Exists(place.path.clone()));
@@ -156,7 +156,7 @@ impl<'a> Staging<'a> {
             .and_then(|()| fsync(&self.directory))
             .and_then(|()| at("publish.synced"));
         durable.map_err(|errno| {
-            let back = rename_to_free(&place.parent, &*place.name, &self.directory, TREE);
+            let back = move_tree(&place.parent, &*place.name, &self.directory, TREE);
             match back {
                 Ok(()) => on(&place.path, "fsync")(errno),
                 Err(_) => OfflineError::Undurable(place.path.clone(), errno),

@@ -226,6 +226,12 @@ fn is_symlink(directory: impl AsFd, name: &CStr) -> bool {
     stat.is_ok_and(|stat| Meta::from(stat).kind == FileKind::Symlink)
 }
 
+/// A way to the very file of a handle, also of one that was opened with `O_PATH` (open(2)).
+#[must_use]
+pub fn way_to(handle: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", handle.as_raw_fd())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]

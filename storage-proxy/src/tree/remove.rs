@@ -18,7 +18,7 @@ use rustix::{
 use super::{
     Control, Fault, FileKind, Meta, NameLock, TreeError, Workers,
     error::{looking, system},
-    open::{open_directory, open_entry, reopen_regular},
+    open::{open_directory, open_entry, reopen_regular, way_to},
     walk::{Dir, Entered, Found, Leave, Visitor, walk},
 };
 use crate::faults::{at, pass};
@@ -41,6 +41,8 @@ pub enum Force {
     Overcome,
     /// It stands. Sessions may be in the tree, and what they have open keeps all its bytes.
     Respect,
+    /// None is used, as by rm(1): it stands, and what anybody has open keeps all its bytes.
+    None,
 }
 
 /// Destroys the tree `name` in `parent`, or the file of that name, whatever forbids it. Succeeds if there is none.
@@ -80,9 +82,7 @@ pub fn remove_tree_by(
     let root = match force.open_to_empty(parent, name) {
         Ok(root) => root,
         Err(Fault::Gone) => return Ok(()),
-        Err(Fault::Changed) => {
-            return removal.unlink_root(AtFlags::empty()).map_err(at_root);
-        }
+        Err(Fault::Changed) => return removal.remove_root_file().map_err(at_root),
         Err(fault) => return Err(at_root(fault)),
     };
     walk(&removal, entered(root).map_err(at_root)?, workers, control)
@@ -197,7 +197,7 @@ pub(super) fn remove_file(
     name_lock: &NameLock,
     control: &Control,
 ) -> Result<bool, Fault> {
-    let (mut bytes, mut huge, mut alone) = (0, None, None);
+    let (mut last, mut alone) = (Last::default(), None);
     // Nobody else is in a tree that goes with everything.
     let mut beside_others = (force == Force::Respect).then(|| name_lock.beside_others());
     if matches!(hint, FileKind::Regular | FileKind::Unknown) {
@@ -210,39 +210,67 @@ pub(super) fn remove_file(
         }
         match found {
             Ok(meta) if meta.kind == FileKind::Directory => return Ok(false),
-            Ok(meta) if meta.kind == FileKind::Regular && meta.links == 1 => {
-                if meta.disk_bytes > TRUNCATE_STEP {
-                    huge = match force {
-                        Force::Overcome => open_huge(directory, name),
-                        Force::Respect => open_entry(directory, name, OFlags::PATH).ok(),
-                    };
-                }
-                bytes = meta.size;
-            }
-            Ok(_) | Err(_) => {}
+            Ok(meta) => last = Last::of(force, directory, name, &meta),
+            Err(_) => {}
         }
     }
-    if force == Force::Overcome
-        && let Some(file) = &huge
-    {
-        truncate_by_steps(file, control)?;
-    }
+    last.shrink(control)?;
     let unlinked = force.unlink(directory, name, AtFlags::empty());
     drop((alone, beside_others));
     match unlinked {
         Ok(()) => {
-            if let Some(file) = huge
-                && force == Force::Respect
-            {
-                let_go(file);
-            }
-            control.bytes_done(bytes);
-            control.entry_done();
+            last.count(control);
             Ok(true)
         }
         Err(Fault::Gone) => Ok(true),
         Err(Fault::Changed) => Ok(false),
         Err(fault) => Err(fault),
+    }
+}
+
+/// What goes with the last name of a file.
+#[derive(Debug, Default)]
+struct Last {
+    bytes: u64,
+    /// It is huge, and to be made small before its name goes.
+    to_shrink: Option<OwnedFd>,
+    /// It is huge, and somebody else may have it open.
+    to_let_go: Option<OwnedFd>,
+}
+
+impl Last {
+    /// Nothing, unless it is a regular file with this name only.
+    fn of(force: Force, directory: BorrowedFd<'_>, name: &CStr, meta: &Meta) -> Self {
+        let mut last = Self::default();
+        if meta.kind != FileKind::Regular || meta.links != 1 {
+            return last;
+        }
+        last.bytes = meta.size;
+        if meta.disk_bytes > TRUNCATE_STEP {
+            match force {
+                Force::Overcome => last.to_shrink = open_huge(directory, name),
+                Force::Respect | Force::None => {
+                    last.to_let_go = open_entry(directory, name, OFlags::PATH).ok();
+                }
+            }
+        }
+        last
+    }
+
+    fn shrink(&self, control: &Control) -> Result<(), Fault> {
+        match &self.to_shrink {
+            Some(file) => truncate_by_steps(file, control),
+            None => Ok(()),
+        }
+    }
+
+    /// Once the name is gone.
+    fn count(self, control: &Control) {
+        if let Some(file) = self.to_let_go {
+            let_go(file);
+        }
+        control.bytes_done(self.bytes);
+        control.entry_done();
     }
 }
 
@@ -297,7 +325,7 @@ impl Force {
         match unlinkat(directory, name, flags) {
             Err(Errno::PERM | Errno::ACCESS) if self == Self::Overcome => {
                 lift(directory);
-                let _ = chmod(proc_path(directory), Mode::RWXU);
+                let _ = chmod(way_to(directory), Mode::RWXU);
                 lift_entry(directory, name);
                 unlinkat(directory, name, flags)
             }
@@ -312,7 +340,7 @@ impl Force {
             Err(Errno::ACCESS) if self == Self::Overcome => {
                 let handle = open_entry(parent, name, OFlags::PATH | OFlags::DIRECTORY)
                     .map_err(looking("open"))?;
-                chmod(proc_path(handle.as_fd()), Mode::RWXU).map_err(looking("chmod"))?;
+                chmod(way_to(handle.as_fd()), Mode::RWXU).map_err(looking("chmod"))?;
                 open_directory(parent, name).map_err(looking("open"))
             }
             done => done.map_err(looking("open")),
@@ -321,6 +349,18 @@ impl Force {
 }
 
 impl Removal<'_> {
+    /// A root that is no directory.
+    fn remove_root_file(&self) -> Result<(), Fault> {
+        self.control.check()?;
+        let found = statat(self.parent, self.name, AtFlags::SYMLINK_NOFOLLOW).map(Meta::from);
+        let last = found.map(|meta| Last::of(self.force, self.parent, self.name, &meta));
+        let last = last.unwrap_or_default();
+        last.shrink(self.control)?;
+        self.unlink_root(AtFlags::empty())?;
+        last.count(self.control);
+        Ok(())
+    }
+
     /// Unlinks the tree's root, and leaves the directory that it is in as it is.
     fn unlink_root(&self, flags: AtFlags) -> Result<(), Fault> {
         let unlinked = match unlinkat(self.parent, self.name, flags) {
@@ -354,9 +394,4 @@ fn lift_entry(directory: BorrowedFd<'_>, name: &CStr) {
     } else if let Ok((file, _)) = reopen_regular(directory, name, OFlags::RDONLY) {
         lift(file.as_fd());
     }
-}
-
-/// A way to the very file of a handle that was opened with `O_PATH` (open(2)).
-fn proc_path(handle: BorrowedFd<'_>) -> String {
-    format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&handle))
 }

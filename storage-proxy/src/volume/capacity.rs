@@ -3,7 +3,7 @@
 use rustix::fs::fstatvfs;
 
 use super::{OpenVolume, VolumeError, error::on};
-use crate::backend::{Filesystem, Method};
+use crate::{backend::Method, tree::Filesystem};
 
 /// Whether a volume can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

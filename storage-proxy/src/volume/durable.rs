@@ -7,14 +7,20 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, Mode, OFlags, RenameFlags, fchmod, fstat, fsync, mkdirat, openat, renameat,
+        AtFlags, Mode, OFlags, RenameFlags, chmod, fchmod, fstat, fsync, mkdirat, openat, renameat,
         renameat_with, statat, unlinkat,
     },
     io::{Errno, Result, read, write},
     path::Arg,
+    process::geteuid,
 };
 
-use crate::tree::{Fault, Meta, attributes::disinherit, dirents::Dirents, open::open_directory};
+use crate::tree::{
+    Fault, Meta,
+    attributes::disinherit,
+    dirents::Dirents,
+    open::{open_directory, way_to},
+};
 
 /// How the names of files end that are being written.
 const PART: &[u8] = b".part";
@@ -143,4 +149,39 @@ pub fn rename_to_free(
         }
         done => done,
     }
+}
+
+/// As [`rename_to_free`], for a tree that goes into another directory: for that, its root has to be writable for whoever is
+/// not root (rename(2)). If it isn't, and is ours, it is for as long as that takes.
+///
+/// # Errors
+/// Those of the calls; where the renaming itself failed, the tree is as it was.
+pub fn move_tree(
+    from: impl AsFd,
+    old: impl Arg + Copy,
+    to: impl AsFd,
+    new: impl Arg + Copy,
+) -> Result<()> {
+    match rename_to_free(&from, old, &to, new) {
+        Err(Errno::ACCESS) => {}
+        done => return done,
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let tree = openat(&from, old, flags, Mode::empty()).map_err(|_| Errno::ACCESS)?;
+    let before = fstat(&tree)?;
+    let mode = Mode::from_raw_mode(before.st_mode);
+    if mode.contains(Mode::WUSR) || before.st_uid != geteuid().as_raw() {
+        return Err(Errno::ACCESS);
+    }
+    let way = way_to(tree.as_fd());
+    chmod(&way, mode | Mode::RWXU)?;
+    let renamed = rename_to_free(&from, old, &to, new);
+    // Opened while that is allowed: a handle of this kind can be synced.
+    let opened = open_directory(&tree, c".");
+    // Synced, or else a power cut may leave it writable. Of what fails here the syncs of the renaming will tell.
+    let restored = chmod(&way, mode).and_then(|()| opened).and_then(fsync);
+    if let Err(error) = restored {
+        tracing::warn!(%error, "a tree's root may stay writable for its owner, which it was not");
+    }
+    renamed
 }

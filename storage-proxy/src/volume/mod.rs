@@ -42,7 +42,7 @@ pub use capacity::{Capacity, Health};
 pub use configured::Volume;
 pub use contents::{Area, Found};
 pub use description::{Description, LAYOUT};
-pub(crate) use durable::rename_to_free;
+pub(crate) use durable::{move_tree, rename_to_free};
 pub(crate) use error::on;
 pub use error::{OpenError, VolumeError};
 pub use fence::Fence;

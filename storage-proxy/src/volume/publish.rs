@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     NewTrees, OpenVolume, VolumeError,
-    durable::{make_directory, rename_to_free},
+    durable::{make_directory, move_tree},
     error::on,
     layout::{STAGING, TRASH, TREE},
 };
@@ -135,7 +135,7 @@ impl OpenVolume {
     ) -> Result<(), VolumeError> {
         let name = vfolder.to_string();
         let renamed = at("publish.begin")
-            .and_then(|()| rename_to_free(&staging.directory, STAGED_TREE, place, &name));
+            .and_then(|()| move_tree(&staging.directory, STAGED_TREE, place, &name));
         match renamed {
             Err(Errno::EXIST | Errno::NOTEMPTY) => return Err(VolumeError::TreeExists),
             done => done.map_err(on(STAGING, "rename"))?,
@@ -145,7 +145,7 @@ impl OpenVolume {
             .and_then(|()| fsync(&staging.directory))
             .and_then(|()| at("publish.synced"));
         durable.map_err(|errno| {
-            let back = rename_to_free(place, &name, &staging.directory, STAGED_TREE);
+            let back = move_tree(place, &name, &staging.directory, STAGED_TREE);
             if let Err(error) = back {
                 tracing::error!(%vfolder, operation = %staging.operation, %error, "published, but perhaps not durable");
             }

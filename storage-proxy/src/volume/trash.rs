@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::{
     OpenVolume, VolumeError,
-    durable::rename_to_free,
+    durable::move_tree,
     error::on,
     layout::{STAGING, TRASH, TREE},
 };
@@ -161,9 +161,8 @@ impl OpenVolume {
                 Err(Errno::NOENT) => return durable().map(|()| false),
                 done => done.map_err(on(name, "stat"))?,
             };
-            let renamed = at("trash.begin").and_then(|()| {
-                rename_to_free(from, name, &self.trash, &trash_name(operation, number))
-            });
+            let renamed = at("trash.begin")
+                .and_then(|()| move_tree(from, name, &self.trash, &trash_name(operation, number)));
             match renamed {
                 Ok(()) => return durable().map(|()| true),
                 // What an earlier attempt has left is still there.

@@ -3,8 +3,8 @@
 use std::{fs, os::fd::AsFd as _, path::Path};
 
 use vfolder_storage_proxy::{
-    backend::{Filesystem, Method, probe},
-    tree::Workers,
+    backend::{Method, probe},
+    tree::{Filesystem, Workers},
 };
 
 use crate::{mounted::Mounted, support::directory};

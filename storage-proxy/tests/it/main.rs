@@ -37,6 +37,7 @@ mod mkdir;
 mod mounted;
 mod name_lock;
 
+mod not_root;
 mod offline;
 mod oracle;
 mod owner;

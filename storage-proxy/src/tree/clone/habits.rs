@@ -2,11 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::fstatfs;
-
-/// Magic numbers: linux/magic.h.
-const XFS_SUPER_MAGIC: u64 = 0x5846_5342;
-const EXT4_SUPER_MAGIC: u64 = 0xEF53;
+use crate::tree::Filesystem;
 
 /// How to copy to a filesystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,16 +18,10 @@ pub struct Habits {
 impl Habits {
     /// Of the filesystem that `directory` is on.
     pub fn on(directory: BorrowedFd<'_>) -> Self {
-        #[allow(
-            clippy::cast_sign_loss,
-            clippy::unnecessary_cast,
-            reason = "the type differs between architectures"
-        )]
-        let magic =
-            fstatfs(directory).map_or(0, |filesystem| filesystem.f_type as u64 & 0xffff_ffff);
+        let filesystem = Filesystem::of(directory).unwrap_or_default();
         Self {
-            shares_directories: magic != XFS_SUPER_MAGIC,
-            writes_directly: matches!(magic, EXT4_SUPER_MAGIC | XFS_SUPER_MAGIC),
+            shares_directories: !filesystem.is_xfs(),
+            writes_directly: filesystem.is_ext4() || filesystem.is_xfs(),
         }
     }
 }

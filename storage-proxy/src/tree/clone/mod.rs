@@ -2,8 +2,9 @@
 //! times, extended attributes, fifos, sockets and device nodes.
 //!
 //! `walk` decides where to go; `entry` copies one directory entry between two directory handles and is all that
-//! knows file kinds; `content` copies bytes of a `pair` of files, `direct` past the page cache; `links` remembers hard links; `digest` digests what is copied. A copy that was
-//! killed is gone on with: `checkpoint` says what may be relied on, `resume` looks at what is there.
+//! knows file kinds; `content` copies bytes of a `pair` of files, `direct` past the page cache; `links` remembers hard
+//! links; `digest` digests what is copied. A copy that was killed is gone on with: `checkpoint` says what may be relied
+//! on, `resume` looks at what is there.
 
 mod alike;
 mod checkpoint;

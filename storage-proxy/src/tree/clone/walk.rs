@@ -31,6 +31,7 @@ use crate::{
         Control, Fault, FileKind, Meta, TreeError, Workers,
         digest::{Digester, PathDigest, Scratch, TreeDigest},
         error::{looking, system},
+        meta::FileId,
         open::open_directory,
         walk::{Dir, Entered, Found, Leave, Place, Visitor, walk},
     },
@@ -84,7 +85,9 @@ pub fn clone_tree(
     if !Path::new("/proc/self/fd").exists() {
         return Err(at_root(Fault::NoProc));
     }
+    let around = fstat(target.parent).map_err(system("fstat"));
     let clone = Clone {
+        around: Meta::from(around.map_err(at_root)?).id,
         job: Copying {
             links: Links::new(target.links).map_err(at_root)?,
             resume: target.resume.map(Resume::from),
@@ -123,6 +126,8 @@ pub fn clone_tree(
 }
 
 struct Clone<'a> {
+    /// The directory that the copy is in: by way of a bind mount it can be in the source, where no path tells.
+    around: FileId,
     job: Copying<'a>,
     put_off: PutOff,
     /// Our effective user and group.
@@ -276,6 +281,9 @@ impl<'a> Visitor for Clone<'a> {
             }
         };
         let meta = describe(&source)?;
+        if meta.id == self.around {
+            return Err(Fault::Inside);
+        }
         let Some((made, resumed)) = self.make(to.directory, name)? else {
             shown_twice(to.directory, name, self.job.control)?;
             return Ok(None);

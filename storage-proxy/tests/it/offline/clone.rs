@@ -115,6 +115,24 @@ fn a_second_clone_to_the_same_place_is_refused_while_one_runs() {
 }
 
 #[test]
+fn a_clone_into_its_source_by_way_of_another_mount_is_refused() {
+    let stage = Stage::new();
+    let (inner, outer) = (stage.path("a/d0"), stage.path("mounted"));
+    fs::create_dir(&outer).unwrap();
+    let mut mount = Command::new("mount");
+    let mounted = mount.arg("--bind").args([&inner, &outer]).output();
+    if !mounted.is_ok_and(|done| done.status.success()) {
+        eprintln!("NOT CHECKED: can't mount here, so not a clone into its source by a mount");
+        return;
+    }
+    let refused = tree([p("clone"), &stage.path("a"), &outer.join("copy")]).output();
+    let unmounted = Command::new("umount").arg(&outer).status().unwrap();
+    assert!(unmounted.success());
+    assert_failed(&refused.unwrap(), 1, "can't be cloned into itself");
+    assert_eq!(names(&inner), ["sub"]);
+}
+
+#[test]
 fn an_interrupted_clone_leaves_nothing() {
     for told in [Signal::INT, Signal::TERM] {
         let stage = Stage::new();

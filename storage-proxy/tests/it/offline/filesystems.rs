@@ -38,6 +38,19 @@ fn a_tree_is_cloned_and_removed(filesystem: Filesystem) {
 }
 
 #[test]
+fn blocks_are_not_shared_across_filesystems() {
+    let Some(disk) = Filesystem::Xfs.make(1 << 30) else {
+        return;
+    };
+    let elsewhere = tempfile::tempdir().unwrap();
+    fill(elsewhere.path());
+    let copy = disk.path().join("b");
+    let cloned = event(&mut tree([p("clone"), elsewhere.path(), &copy]));
+    assert_eq!(cloned["method"], "copied");
+    assert_same(&describe(elsewhere.path()), &describe(&copy));
+}
+
+#[test]
 fn what_is_a_subvolume_is_cloned_by_a_snapshot() {
     let Some(disk) = Filesystem::Btrfs.make(1 << 30) else {
         return;

@@ -1,5 +1,7 @@
 //! `tree remove`.
 
+use rustix::fs::{FallocateFlags, fallocate};
+
 use super::*;
 
 const MARK: &str = ".vfolder-trash-";
@@ -52,6 +54,76 @@ fn a_removal_tells_machines_when_it_is_acknowledged_and_done() {
         ("done".into(), (1 + 5 + 5 + 5 * 12).into()),
     ];
     assert_eq!(events, expected);
+}
+
+#[test]
+fn a_file_counts_with_its_bytes_and_is_no_directory() {
+    let stage = Stage::new();
+    fs::write(stage.path("file"), "12345").unwrap();
+    fails(&mut stage.remove(&["file/"]), 1, "Not a directory");
+    let said = succeeds(stage.remove(&["file"]).arg("--json"));
+    let done: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!((&done["entries"], &done["bytes"]), (&1.into(), &5.into()));
+    assert!(done["path"].as_str().unwrap().ends_with("/file"), "{done}");
+}
+
+#[test]
+fn what_somebody_has_open_keeps_all_its_bytes() {
+    let stage = Stage::new();
+    // Of a size from which on the service, which has trees for itself, gives the blocks back first.
+    let size = 300 << 20;
+    for name in ["a/large", "large"] {
+        let file = fs::File::create(stage.path(name)).unwrap();
+        fallocate(&file, FallocateFlags::empty(), 0, size).unwrap();
+        succeeds(&mut stage.remove(&[name.split('/').next().unwrap()]));
+        assert_eq!(file.metadata().unwrap().len(), size);
+        assert!(!stage.path(name).exists());
+    }
+}
+
+#[test]
+fn what_is_immutable_stays() {
+    let stage = Stage::new();
+    let file = stage.path("a/d1/sub/f3");
+    let chattr = |change: &str| Command::new("chattr").arg(change).arg(&file).output();
+    if !chattr("+i").is_ok_and(|done| done.status.success()) {
+        eprintln!("NOT CHECKED: no immutable files here, so not whether they stay");
+        return;
+    }
+    let refused = stage.remove(&["a"]).output().unwrap();
+    let left = stage.names();
+    let kept = stage.path(&left[0]).join("d1/sub/f3");
+    let found = fs::read_to_string(&kept);
+    let lifted = Command::new("chattr").arg("-i").arg(&kept).output();
+    assert!(lifted.unwrap().status.success());
+    assert_failed(&refused, 1, "d1/sub/f3");
+    assert_eq!(found.unwrap(), "content 3");
+    succeeds(&mut stage.remove(&[&left[0]]));
+}
+
+#[test]
+fn where_there_is_no_room_for_a_rename_a_tree_is_removed_all_the_same() {
+    for errno in ["ENOSPC", "EDQUOT"] {
+        let stage = Stage::new();
+        let mut removal = stage.remove(&["a"]);
+        succeeds(removal.env("VFOLDER_FAULTS", format!("trash.begin={errno}")));
+        assert_eq!(stage.names(), ["b"]);
+    }
+}
+
+#[test]
+fn a_removal_interrupted_on_the_way_out_of_sight_tells_what_does_not_come_back() {
+    let stage = Stage::new();
+    let removal = stopped_at(&mut stage.remove(&["a", "b"]), "trash.begin");
+    signal(&removal, Signal::INT);
+    signal(&removal, Signal::CONT);
+    let ended = removal.wait_with_output().unwrap();
+    let left = stage.names();
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert_failed(&ended, 130, "interrupted");
+    for name in left.iter().filter(|name| name.contains(MARK)) {
+        assert_failed(&ended, 130, name);
+    }
 }
 
 #[test]

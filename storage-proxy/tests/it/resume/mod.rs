@@ -5,10 +5,13 @@ mod life;
 mod snapshot;
 mod source;
 
-use std::{env, fs, path::Path};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use tempfile::TempDir;
-use vfolder_images::Filesystem;
+use vfolder_images::{Disk, Filesystem};
 
 use self::{snapshot::Snapshot, source::Source};
 use crate::{
@@ -29,14 +32,22 @@ struct Cost {
     bytes_written: u64,
 }
 
+/// A clone that is to come, on a filesystem of its own.
+fn set_up(disk: &Disk) -> (TempDir, Scenario, PathBuf) {
+    let dir = set_up_in(TempDir::new_in(disk.path()).unwrap());
+    let scenario = Scenario::new(Kind::Clone, dir.path().join("v"));
+    let staged = format!("v/staging/{}/tree", scenario.operation);
+    let staged = dir.path().join(staged);
+    (dir, scenario, staged)
+}
+
 async fn killed_and_resumed(filesystem: Filesystem, files: usize, kills: u64) {
     let Some(disk) = filesystem.make(8 << 30) else {
         return;
     };
     let seed = seed();
     let mut dice = Dice(seed);
-    let mut dir = set_up_in(TempDir::new_in(disk.path()).unwrap());
-    let scenario = Scenario::new(Kind::Clone, dir.path().join("v"));
+    let (mut dir, scenario, staged) = set_up(&disk);
     let source = Source::fill(&scenario.tree(scenario.source), files, &mut dice);
     // Written in all when it dies. The last moments are left out: the clone must not be faster than us.
     let mut moments: Vec<u64> = (0..kills)
@@ -44,9 +55,6 @@ async fn killed_and_resumed(filesystem: Filesystem, files: usize, kills: u64) {
         .collect();
     moments.sort_unstable();
 
-    let staged = dir
-        .path()
-        .join(format!("v/staging/{}/tree", scenario.operation));
     let (mut cost, mut before) = (Cost::default(), Snapshot::default());
     for moment in moments {
         let proxy = Proxy::start_armed(dir, "").await.unwrap();
@@ -69,8 +77,7 @@ async fn killed_at_entries_and_resumed(filesystem: Filesystem, files: usize, kil
     };
     let seed = seed();
     let mut dice = Dice(seed);
-    let mut dir = set_up_in(TempDir::new_in(disk.path()).unwrap());
-    let scenario = Scenario::new(Kind::Clone, dir.path().join("v"));
+    let (mut dir, scenario, staged) = set_up(&disk);
     // On btrfs: else it would be a snapshot.
     scenario.nest();
     let source = Source::fill(&scenario.tree(scenario.source), files, &mut dice);
@@ -79,9 +86,6 @@ async fn killed_at_entries_and_resumed(filesystem: Filesystem, files: usize, kil
         .collect();
     moments.sort_unstable();
 
-    let staged = dir
-        .path()
-        .join(format!("v/staging/{}/tree", scenario.operation));
     let (mut cost, mut before) = (Cost::default(), Snapshot::default());
     for moment in moments {
         let armed = Proxy::start_armed(dir, &format!("clone.copying=kill@{moment}")).await;

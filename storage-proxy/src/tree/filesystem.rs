@@ -30,15 +30,21 @@ impl Filesystem {
         Ok(Self(magic & 0xffff_ffff))
     }
 
-    pub(super) fn is_btrfs(self) -> bool {
+    /// btrfs.
+    #[must_use]
+    pub fn is_btrfs(self) -> bool {
         self.0 == btrfs::SUPER_MAGIC
     }
 
-    pub(super) fn is_ext4(self) -> bool {
+    /// ext4, ext3 or ext2.
+    #[must_use]
+    pub fn is_ext4(self) -> bool {
         self.0 == EXT4
     }
 
-    pub(super) fn is_xfs(self) -> bool {
+    /// XFS.
+    #[must_use]
+    pub fn is_xfs(self) -> bool {
         self.0 == XFS
     }
 }
