@@ -179,7 +179,7 @@ pub fn move_tree(
     // Opened while that is allowed: a handle of this kind can be synced.
     let opened = open_directory(&tree, c".");
     // Synced, or else a power cut may leave it writable. Of what fails here the syncs of the renaming will tell.
-    let restored = chmod(&way, mode).and_then(|()| opened).and_then(fsync);
+    let restored = chmod(&way, mode).and(opened).and_then(fsync);
     if let Err(error) = restored {
         tracing::warn!(%error, "a tree's root may stay writable for its owner, which it was not");
     }

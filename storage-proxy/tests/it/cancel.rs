@@ -52,20 +52,25 @@ async fn is_heard_soon(
         sleep(whole * time / times).await;
         let asked = Instant::now();
         // Too late, if it is true.
-        stopped += u32::from(!cancel(operation, vfolder).await.unwrap());
-        took.push(asked.elapsed());
+        let late = cancel(operation, vfolder).await.unwrap();
+        stopped += u32::from(!late);
+        took.push((asked.elapsed(), time, late));
         drop(outcome(task).await);
     }
     took.sort();
-    let at = |percent: usize| took[(took.len() * percent / 100).min(took.len() - 1)];
+    let at = |percent: usize| took[(took.len() * percent / 100).min(took.len() - 1)].0;
     println!(
         "{stopped} of {times} stopped; p50 {:?}, p99 {:?}",
         at(50),
         at(99)
     );
+    let slowest = &took[took.len().saturating_sub(3)..];
+    println!("slowest, of which moment, whether it was too late: {slowest:?}");
     assert!(stopped > times / 4, "{stopped}");
-    // What other tests on the machine cost shows in the slowest: there it is counted only where nothing else runs.
-    assert!(at(if long { 98 } else { 50 }) < SOON, "{took:?}");
+    // What other tests on the machine cost shows in the slowest: there it is counted only where hardly anything else runs. And
+    // the answer waits until the copy's way into the trash is durable: a commit of the filesystem's journal, which takes
+    // seconds now and then.
+    assert!(at(if long { 95 } else { 50 }) < SOON, "{took:?}");
 }
 
 async fn of_a_clone(filesystem: Filesystem) {
