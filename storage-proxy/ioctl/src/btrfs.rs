@@ -50,10 +50,19 @@ struct RootRef {
     directory_id: u64,
 }
 
+/// `struct btrfs_ioctl_fs_info_args`, of which only the id is read.
+#[repr(C)]
+struct FsInfoArgs {
+    devices: [u64; 2],
+    fsid: [u8; 16],
+    rest: [u64; 124],
+}
+
 const SNAP_CREATE_V2: Opcode = opcode::write::<VolArgsV2>(MAGIC, 23);
 const SUBVOL_CREATE_V2: Opcode = opcode::write::<VolArgsV2>(MAGIC, 24);
 const SUBVOL_GETFLAGS: Opcode = opcode::read::<u64>(MAGIC, 25);
 const SUBVOL_SETFLAGS: Opcode = opcode::write::<u64>(MAGIC, 26);
+const FS_INFO: Opcode = opcode::read::<FsInfoArgs>(MAGIC, 31);
 const GET_SUBVOL_ROOTREF: Opcode = opcode::read_write::<RootRefArgs>(MAGIC, 61);
 const SNAP_DESTROY_V2: Opcode = opcode::write::<VolArgsV2>(MAGIC, 63);
 
@@ -82,6 +91,17 @@ impl VolArgsV2 {
 /// Those of fstat(2).
 pub fn is_subvolume(directory: impl AsFd) -> Result<bool> {
     fstat(directory).map(|stat| stat.st_ino == ROOT_INODE)
+}
+
+/// The id of the btrfs that `file` is on, the same for all subvolumes of it: device numbers differ between those.
+///
+/// # Errors
+/// `ENOTTY` where it is no btrfs.
+pub fn filesystem_id(file: impl AsFd) -> Result<[u8; 16]> {
+    // SAFETY: the kernel fills one `struct btrfs_ioctl_fs_info_args` for this number, of which any bytes are valid.
+    let getter = unsafe { Getter::<FS_INFO, FsInfoArgs>::new() };
+    // SAFETY: as above.
+    unsafe { ioctl(file, getter) }.map(|info| info.fsid)
 }
 
 /// Makes an empty subvolume `name` in `parent`, of mode 0755 less the umask, as mkdir(2) does. Durable after fsync(2) of
@@ -185,12 +205,14 @@ mod tests {
     fn the_structures_are_those_of_the_header() {
         assert_eq!(size_of::<VolArgsV2>(), 4096);
         assert_eq!(size_of::<RootRefArgs>(), 4096);
+        assert_eq!(size_of::<FsInfoArgs>(), 1024);
         assert_eq!(std::mem::offset_of!(VolArgsV2, name), 56);
         assert_eq!(std::mem::offset_of!(RootRefArgs, num_items), 4088);
         assert_eq!(SNAP_CREATE_V2, 0x5000_9417);
         assert_eq!(SUBVOL_CREATE_V2, 0x5000_9418);
         assert_eq!(SUBVOL_GETFLAGS, 0x8008_9419);
         assert_eq!(SUBVOL_SETFLAGS, 0x4008_941a);
+        assert_eq!(FS_INFO, 0x8400_941f);
         assert_eq!(GET_SUBVOL_ROOTREF, 0xd000_943d);
         assert_eq!(SNAP_DESTROY_V2, 0x5000_943f);
     }
@@ -213,5 +235,6 @@ mod tests {
         assert!(destroy_subvolume(&directory, c"x").is_err());
         assert!(has_nested_subvolumes(&directory).is_err());
         assert!(make_writable(&directory).is_err());
+        assert!(filesystem_id(&directory).is_err());
     }
 }

@@ -10,6 +10,8 @@ use rustix::{
     io::{Errno, Result as IoResult, write},
 };
 
+use vfolder_ioctl::xfs::can_share_blocks;
+
 use super::{Backend, Capabilities, Cloned, Method};
 use crate::tree::{
     CloneTarget, Control, Fault, Filesystem, TreeError, Usage, Workers, clone_tree,
@@ -121,8 +123,7 @@ pub fn write_out(source: BorrowedFd<'_>, control: &Control) -> Result<(), Fault>
     }
 }
 
-/// Tries it with two small files. Where there is no room for them, it is what the filesystem can do most often: what it
-/// refuses later is copied.
+/// Tries it with two small files. Where there is no room for them, the filesystem is asked.
 fn can_reflink(staging: BorrowedFd<'_>, filesystem: Filesystem) -> bool {
     let names = [".reflink-probe-1", ".reflink-probe-2"];
     let attempt = || -> IoResult<()> {
@@ -134,7 +135,9 @@ fn can_reflink(staging: BorrowedFd<'_>, filesystem: Filesystem) -> bool {
         ioctl_ficlone(to, from)
     };
     let can = match attempt() {
-        Err(Errno::NOSPC | Errno::DQUOT) => filesystem.is_btrfs() || filesystem.is_xfs(),
+        Err(Errno::NOSPC | Errno::DQUOT) => {
+            filesystem.is_btrfs() || filesystem.is_xfs() && can_share_blocks(staging) == Ok(true)
+        }
         tried => tried.is_ok(),
     };
     for name in names {

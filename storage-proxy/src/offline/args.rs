@@ -18,8 +18,9 @@ pub enum TreeCommand {
     /// Destroys trees: each is out of sight after one rename, then its space is given back.
     ///
     /// All are looked at before any is touched: no PATH is a root, a mount point or holds one. As with rm(1), permissions
-    /// and flags stand, and what somebody has open stays whole for him; btrfs subvolumes go, read-only ones, too. A tree
-    /// that is being destroyed is called .NAME.vfolder-trash-ID; if it is interrupted (exit code 130), remove that.
+    /// and flags stand, and what somebody has open stays whole for him; btrfs subvolumes go whole, whatever flags are in
+    /// them, read-only ones, too. A tree that is being destroyed is called .NAME.vfolder-trash-ID; if it is interrupted
+    /// (exit code 130), remove that. On a disk too full for a new name, a tree is destroyed where it is.
     Remove(RemoveArgs),
     /// Prints a tree's digest: equal for equal trees, whatever filesystem they are on.
     Digest(DigestArgs),

@@ -1,7 +1,9 @@
 //! Attends to a piece of work: shows how far it is, and stops it on SIGINT and SIGTERM.
 
 use std::{
-    io, panic, process, thread,
+    io, panic,
+    path::PathBuf,
+    process, thread,
     time::{Duration, Instant},
 };
 
@@ -66,6 +68,17 @@ impl Attendant {
         self.interrupted
     }
 
+    /// Tells that the work has stopped because it was to, and answers that. Nothing is left of it, or what is has been told.
+    pub fn stopped(&self) -> OfflineError {
+        self.stopped_with(Vec::new())
+    }
+
+    /// As [`Attendant::stopped`], where there is something left.
+    pub fn stopped_with(&self, left: Vec<PathBuf>) -> OfflineError {
+        self.report.stopped();
+        OfflineError::Interrupted { left }
+    }
+
     /// Does `work`, which hears of a signal by `control`. A second signal ends the process.
     pub fn attend<T: Send>(
         &mut self,
@@ -108,9 +121,11 @@ impl Attendant {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 tokio::select! {
-                    _ = &mut ended => break,
+                    // A signal that came before the end is heard, even if both are found at once.
+                    biased;
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
+                    _ = &mut ended => break,
                     _ = ticks.tick(), if bar.is_shown() => {
                         bar.draw(verb, control.progress(), begun.elapsed());
                         continue;

@@ -1,7 +1,7 @@
 //! `tree clone`.
 
 use std::{
-    os::fd::{AsFd as _, OwnedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     thread,
 };
 
@@ -9,7 +9,7 @@ use rustix::{
     fs::{AtFlags, fstat, statat},
     io::Errno,
 };
-use vfolder_ioctl::btrfs::is_subvolume;
+use vfolder_ioctl::btrfs::{filesystem_id, is_subvolume};
 
 use super::{
     args::CloneArgs,
@@ -20,9 +20,7 @@ use super::{
     staging::Staging,
 };
 use crate::backend::{Cloned, Method, write_out};
-use crate::tree::{
-    CloneTarget, Control, Fault, Filesystem, Ongoing, TreeError, Workers, clone_tree, usage,
-};
+use crate::tree::{CloneTarget, Control, Fault, Ongoing, TreeError, Workers, clone_tree, usage};
 
 /// Copies, makes durable, publishes; or leaves nothing.
 pub fn clone(args: &CloneArgs, attendant: &mut Attendant) -> Result<(), OfflineError> {
@@ -73,8 +71,8 @@ fn copy_and_publish(
     let at_once = whole && backend.removes_at_once(source.as_fd());
     let workers = args.threads.workers(backend.capabilities().clone_workers);
     let watched = attendant.is_watched();
-    let shares = backend.capabilities().method != Method::Copy
-        && may_share(source, &staging.target(&links, &ongoing));
+    let shares =
+        backend.capabilities().method != Method::Copy && may_share(source.as_fd(), target.parent);
     let copied = attendant.attend("cloning", control, || match at_once {
         true => backend.clone_tree(source.as_fd(), target, control),
         false => {
@@ -86,8 +84,7 @@ fn copy_and_publish(
         }
     })?;
     if attendant.interrupted() {
-        attendant.report.stopped();
-        return Err(OfflineError::Interrupted { left: Vec::new() });
+        return Err(attendant.stopped());
     }
     let cloned = copied.map_err(|error| match error.fault {
         Fault::Inside => inside(args),
@@ -100,7 +97,7 @@ fn copy_and_publish(
         attendant.attend("syncing", control, || staging.sync(control))??;
     }
     match attendant.interrupted() {
-        true => return Err(OfflineError::Interrupted { left: Vec::new() }),
+        true => return Err(attendant.stopped()),
         false => staging.publish(sync)?,
     }
     Ok(match (cloned.walked, shares) {
@@ -110,13 +107,16 @@ fn copy_and_publish(
     })
 }
 
-/// Whether files here and there can have blocks in common at all: only on one filesystem. Subvolumes of btrfs look like
-/// several.
-fn may_share(source: &OwnedFd, target: &CloneTarget<'_>) -> bool {
-    let on_btrfs = |file| Filesystem::of(file).is_ok_and(Filesystem::is_btrfs);
-    let device = |file| fstat(file).map(|found| found.st_dev);
-    let (source, target) = (source.as_fd(), target.parent);
-    on_btrfs(source) && on_btrfs(target) || device(source) == device(target)
+/// Whether files here and there can have blocks in common at all: only on one filesystem. Subvolumes of btrfs have device
+/// numbers of their own.
+fn may_share(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> bool {
+    match (filesystem_id(source), filesystem_id(target)) {
+        (Ok(source), Ok(target)) => source == target,
+        _ => {
+            let device = |file| fstat(file).map(|found| found.st_dev);
+            device(source).is_ok() && device(source) == device(target)
+        }
+    }
 }
 
 fn inside(args: &CloneArgs) -> OfflineError {
@@ -146,7 +146,9 @@ fn copy(
     thread::scope(|scope| {
         if watched {
             // The totals only serve the bar: what keeps them from being known, the copy will meet too.
-            scope.spawn(|| {
+            // No more than that does a thread that can't be started.
+            let counting = thread::Builder::new().name("counting".into());
+            let _ = counting.spawn_scoped(scope, || {
                 if let Ok(all) = usage(source.as_fd(), Workers::ONE, &scan) {
                     control.set_totals(all.entries, all.bytes);
                 }
@@ -172,7 +174,7 @@ fn discard(staging: Staging<'_>, attendant: &mut Attendant) {
 
 fn interrupted_or(attendant: &Attendant, error: OfflineError) -> OfflineError {
     match attendant.interrupted() {
-        true => OfflineError::Interrupted { left: Vec::new() },
+        true => attendant.stopped(),
         false => error,
     }
 }

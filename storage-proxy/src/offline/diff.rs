@@ -24,8 +24,7 @@ pub fn diff(args: &DiffArgs, attendant: &mut Attendant) -> Result<bool, OfflineE
         diff_trees(first.as_fd(), second.as_fd(), workers, &control, &print)
     })?;
     if attendant.interrupted() {
-        attendant.report.stopped();
-        return Err(OfflineError::Interrupted { left: Vec::new() });
+        return Err(attendant.stopped());
     }
     let compared = compared.map_err(|error| OfflineError::Either {
         first: args.first.clone(),

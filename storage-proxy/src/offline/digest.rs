@@ -18,8 +18,7 @@ pub fn digest(args: &DigestArgs, attendant: &mut Attendant) -> Result<(), Offlin
         digest_tree(root.as_fd(), &scratch, workers, &control)
     })?;
     if attendant.interrupted() {
-        attendant.report.stopped();
-        return Err(OfflineError::Interrupted { left: Vec::new() });
+        return Err(attendant.stopped());
     }
     let digest = digested.map_err(|error| OfflineError::Tree {
         path: args.path.clone(),

@@ -12,6 +12,7 @@ mod clone;
 mod diff;
 mod digest;
 mod error;
+mod hide;
 mod mounts;
 mod place;
 mod remove;

@@ -7,6 +7,7 @@ use std::{
         unix::ffi::{OsStrExt as _, OsStringExt as _},
     },
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::{
@@ -29,16 +30,24 @@ pub struct Place {
     /// As it was typed.
     pub path: PathBuf,
     /// The directory.
-    pub parent: OwnedFd,
+    pub parent: Arc<OwnedFd>,
     /// The name in it; neither "." nor "..".
     pub name: CString,
     /// Whether a slash at the end said that it is a directory.
     pub is_directory: bool,
+    /// The directory's path.
+    way: PathBuf,
 }
 
 impl Place {
     /// Opens the directory that `path` is in. What the name itself leads to isn't looked at.
     pub fn open(path: &Path) -> Result<Self, OfflineError> {
+        Self::open_after(path, None)
+    }
+
+    /// As [`Place::open`], with the handle of `last` if its path has the same directory: thousands of paths in one are one
+    /// handle.
+    pub fn open_after(path: &Path, last: Option<&Self>) -> Result<Self, OfflineError> {
         let nameless = || OfflineError::Nameless(path.to_owned());
         // Not Path's components: they drop a "." at the end, and "a/." is not meant to be "a" here.
         let bytes = path.as_os_str().as_bytes();
@@ -55,13 +64,18 @@ impl Place {
         if name == b"." || name == b".." {
             return Err(nameless());
         }
-        let parent = match &bytes[..start] {
+        let way = match &bytes[..start] {
             b"" => Path::new("."),
-            parent => Path::new(OsStr::from_bytes(parent)),
+            way => Path::new(OsStr::from_bytes(way)),
+        };
+        let parent = match last.filter(|last| last.way == way) {
+            Some(last) => Arc::clone(&last.parent),
+            None => Arc::new(open_directory(way)?),
         };
         Ok(Self {
             path: path.to_owned(),
-            parent: open_directory(parent)?,
+            parent,
+            way: way.to_owned(),
             name: CString::new(name).map_err(|_| nameless())?,
             is_directory: end < bytes.len(),
         })

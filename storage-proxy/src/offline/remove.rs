@@ -1,80 +1,78 @@
 //! `tree remove`.
 
 use std::{
-    ffi::{CStr, CString},
+    ffi::CStr,
     os::fd::AsFd as _,
     path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{OFlags, fstat, fsync, syncfs},
-    io::Errno,
+    fs::{OFlags, fstat},
+    io::{Errno, fcntl_dupfd_cloexec},
 };
-use uuid::Uuid;
 use vfolder_ioctl::btrfs::{destroy_subvolume, is_subvolume};
 
 use super::{
     args::RemoveArgs,
     attend::Attendant,
     error::{OfflineError, on},
+    hide::{Hidden, bring_back, hide_all},
     mounts::mounted_within,
     place::{Place, whereabouts},
     report::Done,
 };
 use crate::{
     backend::{probe_without_quotas, remove_tree_and_subvolumes},
-    faults::at,
     tree::{
-        Control, FileKind, Meta,
+        Control, Fault, FileKind, Meta, Progress,
+        error::system,
         open::{open_directory, open_entry},
         remove::Force,
+        sync,
     },
-    volume::rename_to_free,
 };
-
-/// What the names of trees end with that are being destroyed, and an id.
-const MARK: &str = ".vfolder-trash-";
 
 /// Looks at all, takes all out of sight, destroys all.
 pub fn remove(args: &RemoveArgs, attendant: &mut Attendant) -> Result<(), OfflineError> {
     let mut places = Vec::new();
     for path in &args.paths {
-        match admit(path) {
+        match admit(path, places.last()) {
             Err(OfflineError::Missing(_)) if args.force => {}
             admitted => places.push(admitted?),
         }
     }
     let sync = !args.sync.no_sync;
     let control = Control::default();
-    let (hidden, errors) =
-        attendant.attend("removing", &control, || hide_all(places, sync, &control))?;
+    let (hidden, errors) = attendant.attend("removing", &control, || {
+        hide_all(places, sync, args.force, &control)
+    })?;
+    let mut failed = tell(&errors, attendant);
     if attendant.interrupted() {
-        attendant.report.stopped();
-        return Err(OfflineError::Interrupted {
-            left: bring_back(&hidden),
-        });
+        let (left, errors) = bring_back(&hidden, sync);
+        tell(&errors, attendant);
+        return Err(attendant.stopped_with(left));
     }
-    for error in &errors {
-        attendant.report.failed(error);
-    }
-    let mut failed = errors.len();
-    if failed == 0 {
+    if failed == 0 && hidden.iter().all(Hidden::is_out_of_sight) {
         attendant.report.acknowledged();
     }
-    for (at, (place, name)) in hidden.iter().enumerate() {
-        let destroyed = destroy(place, name, args, attendant);
+    let mut gone = Vec::new();
+    for (at, one) in hidden.iter().enumerate() {
+        let destroyed = destroy(one, args, attendant);
         let left = &hidden[at + usize::from(destroyed.is_ok())..];
+        match destroyed {
+            Ok(destroyed) => gone.push(destroyed),
+            Err(OfflineError::Tree { error, .. }) if error.is_cancelled() => {}
+            Err(error) => failed += tell(&[error], attendant),
+        }
         if attendant.interrupted() && !left.is_empty() {
-            attendant.report.stopped();
-            let left = left.iter().map(|(place, name)| place.sibling(name));
-            return Err(OfflineError::Interrupted {
-                left: left.collect(),
-            });
+            tell_gone(&gone, false, attendant);
+            return Err(attendant.stopped_with(left.iter().map(Hidden::path).collect()));
         }
-        if let Err(error) = destroyed {
-            failed += 1;
-            attendant.report.failed(&error);
-        }
+    }
+    if sync {
+        failed += settle(&gone, attendant)?;
+    } else {
+        tell_gone(&gone, false, attendant);
     }
     match failed {
         0 => Ok(()),
@@ -86,8 +84,8 @@ pub fn remove(args: &RemoveArgs, attendant: &mut Attendant) -> Result<(), Offlin
 }
 
 /// Whether `path` may be removed at all. Nothing is changed.
-fn admit(path: &Path) -> Result<Place, OfflineError> {
-    let place = Place::open(path)?;
+fn admit(path: &Path, last: Option<&Place>) -> Result<Place, OfflineError> {
+    let place = Place::open_after(path, last)?;
     let mount_point = |at: PathBuf| OfflineError::MountPoint {
         path: path.to_owned(),
         at,
@@ -111,109 +109,51 @@ fn admit(path: &Path) -> Result<Place, OfflineError> {
     }
 }
 
-/// Takes all out of sight, until it is to stop. Answers how those are called now for which that went well.
-fn hide_all(
-    places: Vec<Place>,
-    sync: bool,
-    control: &Control,
-) -> (Vec<(Place, CString)>, Vec<OfflineError>) {
-    let (mut hidden, mut errors) = (Vec::new(), Vec::new());
-    for place in places {
-        if control.check().is_err() {
-            break;
-        }
-        match hide(&place, sync) {
-            Ok(name) => hidden.push((place, name)),
-            Err(error) => errors.push(error),
-        }
-    }
-    (hidden, errors)
+/// What was destroyed.
+#[derive(Debug)]
+struct Gone<'a> {
+    hidden: &'a Hidden,
+    device: u64,
+    progress: Progress,
+    method: &'static str,
 }
 
-/// Nothing of them is destroyed yet: each gets its name back. Answers which don't.
-fn bring_back(hidden: &[(Place, CString)]) -> Vec<PathBuf> {
-    let back = |place: &Place, name: &CString| {
-        *name == place.name
-            || rename_to_free(&place.parent, &**name, &place.parent, &*place.name).is_ok()
-    };
-    let away = hidden.iter().filter(|(place, name)| !back(place, name));
-    away.map(|(place, name)| place.sibling(name)).collect()
-}
-
-/// Takes it out of sight, for good if `sync`. Answers how it is called now.
-fn hide(place: &Place, sync: bool) -> Result<CString, OfflineError> {
-    if is_hidden(place.name.as_bytes()) {
-        return Ok(place.name.clone());
-    }
-    let name = place.hidden(&format!("{MARK}{}", Uuid::new_v4()));
-    let renamed = at("trash.begin")
-        .and_then(|()| rename_to_free(&place.parent, &*place.name, &place.parent, &*name));
-    match renamed {
-        // Even a rename may need space (on btrfs), and this is what makes some: then it is destroyed where it is.
-        Err(Errno::NOSPC | Errno::DQUOT) => return Ok(place.name.clone()),
-        done => done.map_err(on(&place.path, "rename"))?,
-    }
-    if sync {
-        let synced = at("trash.renamed")
-            .and_then(|()| fsync(&place.parent))
-            .and_then(|()| at("trash.synced"));
-        if let Err(errno) = synced {
-            // Nothing is lost yet, and it is where it was looked for; unless that fails, too.
-            let back = rename_to_free(&place.parent, &*name, &place.parent, &*place.name);
-            let path = back.map_or_else(|_| place.sibling(&name), |()| place.path.clone());
-            return Err(on(path, "fsync")(errno));
-        }
-    }
-    Ok(name)
-}
-
-/// Whether an earlier removal has left it.
-fn is_hidden(name: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(name);
-    text.starts_with('.')
-        && text
-            .rsplit_once(MARK)
-            .is_some_and(|(_, id)| Uuid::try_parse(id).is_ok())
-}
-
-fn destroy(
-    place: &Place,
-    name: &CString,
+fn destroy<'a>(
+    hidden: &'a Hidden,
     args: &RemoveArgs,
     attendant: &mut Attendant,
-) -> Result<(), OfflineError> {
-    let sync = !args.sync.no_sync;
+) -> Result<Gone<'a>, OfflineError> {
+    let Hidden { place, name } = hidden;
+    let parent = place.parent.as_fd();
     // Only asked what it is like: nothing may be tried in somebody's directory.
-    let default = probe_without_quotas(place.parent.as_fd(), true)
+    let default = probe_without_quotas(parent, true)
         .capabilities()
         .remove_workers;
     let workers = args.threads.workers(default);
     let control = Control::default();
-    attendant.attend("removing", &control, || {
-        if is_destroyed_at_once(place, name) {
+    let destroyed = attendant.attend("removing", &control, || {
+        let at_once = is_destroyed_at_once(place, name);
+        if at_once {
             control.entry_done();
         }
-        let parent = place.parent.as_fd();
         remove_tree_and_subvolumes(Force::None, parent, name, workers, &control).map_err(
             |error| OfflineError::Tree {
-                path: place.sibling(name),
+                path: hidden.path(),
                 error,
             },
         )?;
-        match sync {
-            // Otherwise it could be back, under its hidden name, after a power cut.
-            true => syncfs(&place.parent).map_err(on(&place.path, "syncfs")),
-            false => Ok(()),
-        }
-    })??;
-    attendant.report.done(&Done {
-        verb: "removed",
-        path: &place.path,
-        progress: control.progress(),
-        method: "unlinked",
-        synced: sync,
+        let parent = fstat(parent).map_err(on(&place.path, "fstat"))?;
+        Ok(Gone {
+            hidden,
+            device: parent.st_dev,
+            progress: control.progress(),
+            method: match at_once {
+                true => "subvolume",
+                false => "unlinked",
+            },
+        })
     });
-    Ok(())
+    destroyed.flatten()
 }
 
 /// A btrfs subvolume without others in it goes whole. What doesn't is walked.
@@ -223,16 +163,55 @@ fn is_destroyed_at_once(place: &Place, name: &CStr) -> bool {
         && destroy_subvolume(place.parent.as_fd(), name).is_ok()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_a_removal_has_left_counts_as_hidden() {
-        let id = Uuid::new_v4();
-        assert!(is_hidden(format!(".x.vfolder-trash-{id}").as_bytes()));
-        assert!(!is_hidden(format!("x.vfolder-trash-{id}").as_bytes()));
-        assert!(!is_hidden(b".x.vfolder-trash-1"));
-        assert!(!is_hidden(b".x"));
+/// Makes durable that they are gone, or else they could be back, under their hidden names, after a power cut. Tells of each.
+/// Answers of how many that failed.
+fn settle(gone: &[Gone<'_>], attendant: &mut Attendant) -> Result<usize, OfflineError> {
+    let (mut failed, mut done) = (0, 0);
+    // For all that is on one filesystem, one sync will do.
+    for alike in gone.chunk_by(|one, next| one.device == next.device) {
+        let control = Control::default();
+        if attendant.interrupted() {
+            control.stop();
+        }
+        let parent = &alike[0].hidden.place.parent;
+        let synced = attendant.attend("syncing", &control, || {
+            // Older than what was destroyed, so that no error of a write is missed.
+            let handle = fcntl_dupfd_cloexec(parent, 0).map_err(system("dup"))?;
+            control.check().and_then(|()| sync(handle, &control))
+        })?;
+        match synced {
+            Ok(()) => tell_gone(alike, true, attendant),
+            Err(Fault::System(call, errno)) => {
+                let error = |one: &Gone<'_>| on(&one.hidden.place.path, call)(errno);
+                let errors: Vec<_> = alike.iter().map(error).collect();
+                failed += tell(&errors, attendant);
+            }
+            Err(_) => {
+                tell_gone(&gone[done..], false, attendant);
+                return Err(attendant.stopped());
+            }
+        }
+        done += alike.len();
     }
+    Ok(failed)
+}
+
+fn tell_gone(gone: &[Gone<'_>], synced: bool, attendant: &Attendant) {
+    for one in gone {
+        attendant.report.done(&Done {
+            verb: "removed",
+            path: &one.hidden.place.path,
+            progress: one.progress,
+            method: one.method,
+            synced,
+        });
+    }
+}
+
+/// Answers how many.
+fn tell(errors: &[OfflineError], attendant: &Attendant) -> usize {
+    for error in errors {
+        attendant.report.failed(error);
+    }
+    errors.len()
 }

@@ -167,7 +167,15 @@ impl<'a> Staging<'a> {
     /// Removes what is in it, and itself. Not synced: after a power cut it may be there again, empty.
     pub fn discard(self) -> Result<(), OfflineError> {
         self.clear(&Control::default())?;
-        self.unlink().map_err(on(&self.path, "rmdir"))
+        let gone = match self.unlink() {
+            // What was tried out here by one that was killed over it: the next trial clears it away.
+            Err(Errno::NOTEMPTY | Errno::EXIST) => {
+                drop(probe_without_quotas(self.directory.as_fd(), false));
+                self.unlink()
+            }
+            done => done,
+        };
+        gone.map_err(on(&self.path, "rmdir"))
     }
 
     fn unlink(&self) -> Result<(), Errno> {

@@ -198,7 +198,7 @@ pub(super) fn remove_file(
     control: &Control,
 ) -> Result<bool, Fault> {
     let (mut last, mut alone) = (Last::default(), None);
-    // Nobody else is in a tree that goes with everything.
+    // The lock is for those who work in one vfolder's tree at once: elsewhere nobody else of this process does.
     let mut beside_others = (force == Force::Respect).then(|| name_lock.beside_others());
     if matches!(hint, FileKind::Regular | FileKind::Unknown) {
         let look = || statat(directory, name, AtFlags::SYMLINK_NOFOLLOW).map(Meta::from);

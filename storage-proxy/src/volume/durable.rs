@@ -155,7 +155,7 @@ pub fn rename_to_free(
 /// not root (rename(2)). If it isn't, and is ours, it is for as long as that takes.
 ///
 /// # Errors
-/// Those of the calls; where the renaming itself failed, the tree is as it was.
+/// Those of the calls; then the tree is where it was.
 pub fn move_tree(
     from: impl AsFd,
     old: impl Arg + Copy,
@@ -175,13 +175,18 @@ pub fn move_tree(
     }
     let way = way_to(tree.as_fd());
     chmod(&way, mode | Mode::RWXU)?;
-    let renamed = rename_to_free(&from, old, &to, new);
-    // Opened while that is allowed: a handle of this kind can be synced.
+    // Opened while that is allowed: a handle of this kind can be synced. Without, a power cut may leave it writable.
     let opened = open_directory(&tree, c".");
-    // Synced, or else a power cut may leave it writable. Of what fails here the syncs of the renaming will tell.
-    let restored = chmod(&way, mode).and(opened).and_then(fsync);
-    if let Err(error) = restored {
-        tracing::warn!(%error, "a tree's root may stay writable for its owner, which it was not");
+    let renamed = opened
+        .as_ref()
+        .map_err(|errno| *errno)
+        .and_then(|_| rename_to_free(&from, old, &to, new));
+    let restored = chmod(&way, mode).and_then(|()| opened.map_or(Ok(()), fsync));
+    match (renamed, restored) {
+        (Ok(()), Err(errno)) => {
+            tracing::warn!(%errno, "a tree's root may stay writable for its owner, which it was not");
+            rename_to_free(&to, new, &from, old).and(Err(errno))
+        }
+        (renamed, _) => renamed,
     }
-    renamed
 }

@@ -57,16 +57,19 @@ async fn is_heard_soon(
         took.push((asked.elapsed(), time, late));
         drop(outcome(task).await);
     }
+    assert!(stopped > times / 4, "{stopped}");
+    // What came too late had nothing to stop.
+    took.retain(|(.., late)| !late);
     took.sort();
     let at = |percent: usize| took[(took.len() * percent / 100).min(took.len() - 1)].0;
     println!(
-        "{stopped} of {times} stopped; p50 {:?}, p99 {:?}",
+        "{stopped} of {times} stopped; p50 {:?}, p95 {:?}, p99 {:?}",
         at(50),
+        at(95),
         at(99)
     );
     let slowest = &took[took.len().saturating_sub(3)..];
-    println!("slowest, of which moment, whether it was too late: {slowest:?}");
-    assert!(stopped > times / 4, "{stopped}");
+    println!("slowest, of which moment: {slowest:?}");
     // What other tests on the machine cost shows in the slowest: there it is counted only where hardly anything else runs. And
     // the answer waits until the copy's way into the trash is durable: a commit of the filesystem's journal, which takes
     // seconds now and then.

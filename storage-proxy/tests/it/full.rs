@@ -6,6 +6,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use uuid::Uuid;
 use vfolder_images::{Disk, Filesystem, on_each_image};
 use vfolder_storage_proxy::{
+    backend::Method,
     task::{FailureKind, Refused, Tasks, VolumeConfig, Work},
     tree::{Control, Order, Reading, RelativePath, Shelf},
     volume::{Health, Holder, Volume, init},
@@ -362,4 +363,21 @@ fn a_full_volume_can_be_opened(filesystem: Filesystem) {
     fs::File::create(path.join("lock")).unwrap();
     fill_up(&path);
     open();
+}
+
+#[test]
+fn whether_a_full_xfs_shares_blocks_is_known_without_trying() {
+    for (option, method) in [("reflink=0", Method::Copy), ("reflink=1", Method::Reflink)] {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join("disk");
+        let Some(_disk) = Mounted::image_with("xfs", &["-m", option], &at, 300 << 20) else {
+            return;
+        };
+        let path = at.join("v");
+        init(&path, "v").unwrap();
+        fill_up(&path);
+        let volume = Volume::new("v", &path, Holder::this(Uuid::new_v4()));
+        let open = volume.get().unwrap();
+        assert_eq!(open.method_by_entries(), method, "{option}");
+    }
 }

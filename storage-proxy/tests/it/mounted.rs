@@ -27,6 +27,11 @@ impl<'a> Mounted<'a> {
     /// A filesystem of this `kind` in a file, which takes no more space than what is written. (XFS takes 300 MiB at
     /// least.)
     pub fn image(kind: &str, at: &'a Path, bytes: u64) -> Option<Self> {
+        Self::image_with(kind, &[], at, bytes)
+    }
+
+    /// As [`Mounted::image`], made with those options of its mkfs.
+    pub fn image_with(kind: &str, options: &[&str], at: &'a Path, bytes: u64) -> Option<Self> {
         fs::create_dir_all(at).unwrap();
         // In memory, where that is possible: nothing here outlives a power cut.
         let memory = Path::new("/dev/shm");
@@ -39,6 +44,7 @@ impl<'a> Mounted<'a> {
         let force = if kind == "ext4" { "-qF" } else { "-qf" };
         let made = Command::new(format!("mkfs.{kind}"))
             .arg(force)
+            .args(options)
             .arg(&image)
             .output();
         if !made.is_ok_and(|done| done.status.success()) {

@@ -51,17 +51,55 @@ fn blocks_are_not_shared_across_filesystems() {
 }
 
 #[test]
+fn between_two_btrfs_a_tree_is_copied_and_within_one_across_subvolumes_it_shares_blocks() {
+    let (Some(here), Some(there)) = (
+        Filesystem::Btrfs.make(1 << 30),
+        Filesystem::Btrfs.make(1 << 30),
+    ) else {
+        return;
+    };
+    fill(&here.path().join("a"));
+    subvolume(&here.path().join("s"));
+    for (target, method) in [
+        (there.path().join("b"), "copied"),
+        (here.path().join("s/b"), "blocks shared"),
+    ] {
+        let cloned = event(&mut tree([p("clone"), &here.path().join("a"), &target]));
+        assert_eq!(cloned["method"], method);
+    }
+}
+
+#[test]
+fn what_was_tried_out_by_a_clone_that_was_killed_goes_with_the_next() {
+    let Some(disk) = Filesystem::Btrfs.make(1 << 30) else {
+        return;
+    };
+    fill(&disk.path().join("a"));
+    let staging = disk.path().join(".b.vfolder-clone");
+    fs::create_dir(&staging).unwrap();
+    subvolume(&staging.join(".subvolume-probe-1"));
+    let mut clone = tree([p("clone"), &disk.path().join("a"), &disk.path().join("b")]);
+    succeeds(&mut clone);
+    assert_eq!(names(disk.path()), ["a", "b"]);
+}
+
+fn subvolume(path: &Path) {
+    succeeds(
+        Command::new("btrfs")
+            .args(["subvolume", "create"])
+            .arg(path),
+    );
+}
+
+#[test]
 fn what_is_a_subvolume_is_cloned_by_a_snapshot() {
     let Some(disk) = Filesystem::Btrfs.make(1 << 30) else {
         return;
     };
-    let mut btrfs = Command::new("btrfs");
-    succeeds(
-        btrfs
-            .args(["subvolume", "create"])
-            .arg(disk.path().join("a")),
-    );
+    subvolume(&disk.path().join("a"));
     assert_eq!(cloned_and_removed(disk.path())["method"], "snapshot");
+    let removed = event(&mut tree([p("remove"), &disk.path().join("a")]));
+    assert_eq!(removed["method"], "subvolume");
 }
 
 #[test]

@@ -106,8 +106,11 @@ fn where_there_is_no_room_for_a_rename_a_tree_is_removed_all_the_same() {
     for errno in ["ENOSPC", "EDQUOT"] {
         let stage = Stage::new();
         let mut removal = stage.remove(&["a"]);
-        succeeds(removal.env("VFOLDER_FAULTS", format!("trash.begin={errno}")));
+        removal.env("VFOLDER_FAULTS", format!("trash.begin={errno}"));
+        let said = succeeds(removal.arg("--json"));
         assert_eq!(stage.names(), ["b"]);
+        // It was in sight all the time.
+        assert!(!said.contains("acknowledged"), "{said}");
     }
 }
 
@@ -152,6 +155,49 @@ fn what_does_not_exist_is_no_error_with_force() {
     let stage = Stage::new();
     succeeds(stage.remove(&["none", "a"]).arg("--force"));
     assert_eq!(stage.names(), ["b"]);
+}
+
+#[test]
+fn what_vanishes_on_the_way_is_no_error_with_force() {
+    let stage = Stage::new();
+    succeeds(stage.remove(&["a", "a/"]).arg("--force"));
+    assert_eq!(stage.names(), ["b"]);
+    fails(&mut stage.remove(&["b", "b/"]), 1, "No such file");
+    assert_eq!(stage.names(), [""; 0]);
+}
+
+#[test]
+fn thousands_of_paths_are_one_handle_and_one_sync() {
+    let stage = Stage::new();
+    let files: Vec<_> = (0..3000).map(|number| format!("a/f{number}")).collect();
+    for file in &files {
+        fs::write(stage.path(file), "x").unwrap();
+    }
+    let names: Vec<_> = files.iter().map(String::as_str).collect();
+    let mut removal = stage.remove(&names);
+    // The hard limit, too: what would be raised again is not meant.
+    let limited = Command::new("sh")
+        .args(["-c", "ulimit -n 256 && exec \"$@\"", "sh"])
+        .arg(removal.get_program())
+        .args(removal.arg("--json").get_args())
+        .output()
+        .unwrap();
+    assert!(limited.status.success(), "{limited:?}");
+    let said = String::from_utf8(limited.stdout).unwrap();
+    let synced = said.lines().filter(|line| line.contains("\"synced\":true"));
+    assert_eq!(synced.count(), files.len());
+    assert_eq!(self::names(&stage.path("a")).len(), 5);
+}
+
+#[test]
+fn a_sync_that_fails_is_told_and_the_trees_keep_their_names() {
+    for fault in ["trash.renamed=EIO", "trash.synced=EIO"] {
+        let stage = Stage::new();
+        let mut removal = stage.remove(&["a", "b"]);
+        removal.env("VFOLDER_FAULTS", fault);
+        fails(&mut removal, 1, "fsync failed");
+        assert_eq!(stage.names(), ["a", "b"]);
+    }
 }
 
 #[test]
