@@ -15,8 +15,8 @@ pub const POINTS: &[&str] = &[
     "create.placed",
     "create.published",
     // Cloning: before anything; after its journal, the fence of its source, the staging directory; before each entry;
-    // after the last, the copy's digest, the place for the tree, the sync of all that, its totals in the journal, its
-    // rename.
+    // after the last, the copy's digest, the place for the tree; before the sync of all that; after it, its totals in the
+    // journal, its rename.
     "clone.begin",
     "clone.journalled",
     "clone.fenced",
@@ -25,10 +25,12 @@ pub const POINTS: &[&str] = &[
     "clone.copied",
     "clone.digested",
     "clone.placed",
+    "clone.syncing",
     "clone.synced",
     "clone.totalled",
     "clone.published",
-    // After a clone has noted where to go on from.
+    // Before a clone syncs what it has so far; after it has noted where to go on from.
+    "clone.noting",
     "clone.noted",
     // The rename that makes a tree visible: before it, after it, after both directories are synced.
     "publish.begin",

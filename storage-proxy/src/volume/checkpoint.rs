@@ -60,7 +60,8 @@ impl Staging {
         // Both before the sync: what comes later may miss it.
         let partial = ongoing.offsets();
         let durable = self.now().map_err(on(STAGING, "futimens"))?;
-        syncfs(self.directory()).map_err(|errno| {
+        let synced = at("clone.noting").and_then(|()| syncfs(self.directory()));
+        synced.map_err(|errno| {
             self.distrust();
             on(STAGING, "syncfs")(errno)
         })?;

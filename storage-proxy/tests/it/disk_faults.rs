@@ -21,7 +21,7 @@ fn is_on_the_way(point: &str) -> bool {
         "cancel" | "files" | "open" | "put" | "reclaim" | "upload"
     ) && !matches!(
         point,
-        "fence.answer" | "verdict.note" | "verdict.noted" | "remove.step"
+        "clone.noting" | "fence.answer" | "verdict.note" | "verdict.noted" | "remove.step"
     )
 }
 

@@ -17,6 +17,8 @@ use crate::{
 pub fn stories(point: &str) -> &'static [Kind] {
     match point.split_once('.').unwrap().0 {
         "create" => &[Kind::Create],
+        // In `failed_sync`: a clone notes it after a quarter of a minute.
+        "clone" if point == "clone.noting" => &[],
         "clone" => &[Kind::Clone],
         "publish" => &[Kind::Create, Kind::Clone],
         "purge" | "trash" => &[Kind::Purge],
@@ -68,7 +70,11 @@ pub fn stories(point: &str) -> &'static [Kind] {
 }
 
 /// Not where a tree is cloned and destroyed whole.
-const OF_A_WALK: &[&str] = &["clone.copying=kill@4", "remove.entry=kill@3"];
+const OF_A_WALK: &[&str] = &[
+    "clone.syncing=kill",
+    "clone.copying=kill@4",
+    "remove.entry=kill@3",
+];
 
 /// Later passages that matter: of a clone, its totals in the journal; of a task that fails, its verdict; of work inside a
 /// tree, the note that it has begun, each entry, and its totals.
@@ -121,14 +127,16 @@ async fn dies_everywhere_in(kinds: &[Kind]) {
 }
 
 async fn dies_everywhere_within(within: &Path, kinds: &[Kind], whole: bool) {
-    for point in POINTS {
-        for kind in stories(point).iter().filter(|kind| kinds.contains(kind)) {
-            dies(&format!("{point}=kill"), *kind, within, whole).await;
-        }
-    }
-    for (faults, kind) in AGAIN {
-        if kinds.contains(kind) && !(whole && OF_A_WALK.contains(faults)) {
-            dies(faults, *kind, within, whole).await;
+    let each = POINTS.iter().flat_map(|point| {
+        let kinds = stories(point).iter();
+        kinds.map(move |kind| (format!("{point}=kill"), *kind))
+    });
+    let again = AGAIN
+        .iter()
+        .map(|(faults, kind)| ((*faults).to_owned(), *kind));
+    for (faults, kind) in each.chain(again) {
+        if kinds.contains(&kind) && !(whole && OF_A_WALK.contains(&&*faults)) {
+            dies(&faults, kind, within, whole).await;
         }
     }
 }

@@ -22,6 +22,7 @@ mod disk_faults;
 mod ending;
 mod estimate;
 mod everything;
+mod failed_sync;
 mod fence;
 mod fence_race;
 mod fidelity;

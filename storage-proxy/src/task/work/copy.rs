@@ -7,11 +7,11 @@ use uuid::Uuid;
 use super::{Interrupted, Job, Record, Step, account::CopyReservation, checkpoints::Checkpoints};
 use crate::{
     backend::{Cloned, Method},
-    faults::pass,
+    faults::{at, pass},
     task::{Done, Failure, FailureKind, Guard, Receipt, Stay, lane::Long, spec::Totals},
     tree::{
-        CloneTarget, Control, Fault, Progress, TreeDigest, TreeError, TreeRoot, Workers, sync,
-        usage,
+        CloneTarget, Control, Fault, Progress, TreeDigest, TreeError, TreeRoot, Workers,
+        error::system, sync, usage,
     },
     volume::{Fence, Staging, on},
 };
@@ -238,7 +238,10 @@ impl Job<'_> {
     fn sync(&self, staging: &Staging) -> Result<(), Interrupted> {
         // This task's own, and older than all that it has written.
         let handle = staging.sync_handle()?;
-        sync(handle, &self.task.control).map_err(|fault| match fault {
+        let synced = at("clone.syncing")
+            .map_err(system("syncfs"))
+            .and_then(|()| sync(handle, &self.task.control));
+        synced.map_err(|fault| match fault {
             Fault::System(call, errno) => {
                 staging.distrust();
                 on("staging", call)(errno).into()
