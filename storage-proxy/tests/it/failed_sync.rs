@@ -49,5 +49,5 @@ async fn after_a_failed_last_sync_and_a_kill_a_clone_begins_anew() {
         log.contains("clone resumed")
     };
     assert!(resumes("clone.synced=kill").await);
-    assert!(!resumes("clone.syncing=EIO,verdict.note=kill").await);
+    assert!(!resumes("clone.syncing=EIO,trash.begin=kill").await);
 }
