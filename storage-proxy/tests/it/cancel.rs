@@ -28,7 +28,7 @@ fn fill(rig: &Rig, vfolder: Uuid) {
     fs::write(root.join("large"), vec![b'x'; 100 << 20]).unwrap();
 }
 
-/// Runs `work` once to its end, and then again and again, each time a little longer before it is cancelled.
+/// Runs `work` to its end, and then again and again, each time a little longer before it is cancelled.
 async fn is_heard_soon(
     rig: &Rig,
     work: impl Fn(Uuid) -> Work,
@@ -42,28 +42,42 @@ async fn is_heard_soon(
         let task = rig.tasks.run(operation, rig.spec(work(vfolder))).unwrap();
         (operation, vfolder, task)
     };
+    // The first writes out what the source still has in memory: no measure of those after it.
+    let (.., task) = begin();
+    assert_eq!(outcome(task).await.failure, None);
     let begun = Instant::now();
     let (.., task) = begin();
     assert_eq!(outcome(task).await.failure, None);
-    let whole = begun.elapsed();
-    let (mut took, mut stopped) = (Vec::new(), 0);
-    for time in 0..times {
+    let mut whole = begun.elapsed();
+    let (mut took, mut time, mut late) = (Vec::new(), 0, 0);
+    while time < times {
+        let begun = Instant::now();
         let (operation, vfolder, task) = begin();
-        sleep(whole * time / times).await;
-        let asked = Instant::now();
-        // Too late, if it is true.
-        let late = cancel(operation, vfolder).await.unwrap();
-        stopped += u32::from(!late);
-        took.push((asked.elapsed(), time, late));
-        drop(outcome(task).await);
+        let cancelled = async {
+            sleep(whole * time / times).await;
+            let asked = Instant::now();
+            let too_late = cancel(operation, vfolder).await.unwrap();
+            (too_late, asked.elapsed())
+        };
+        let ended = async {
+            drop(outcome(task).await);
+            begun.elapsed()
+        };
+        let ((too_late, heard), lasted) = tokio::join!(cancelled, ended);
+        if too_late {
+            // It had nothing to stop. The machine is not equally fast all the time: what it took now is the better guess.
+            late += 1;
+            assert!(late < 10 * times, "{late} of {} too late", late + time);
+            whole = lasted;
+        } else {
+            took.push((heard, time));
+            time += 1;
+        }
     }
-    assert!(stopped > times / 4, "{stopped}");
-    // What came too late had nothing to stop.
-    took.retain(|(.., late)| !late);
     took.sort();
     let at = |percent: usize| took[(took.len() * percent / 100).min(took.len() - 1)].0;
     println!(
-        "{stopped} of {times} stopped; p50 {:?}, p95 {:?}, p99 {:?}",
+        "{times} stopped, {late} too late; p50 {:?}, p95 {:?}, p99 {:?}",
         at(50),
         at(95),
         at(99)
