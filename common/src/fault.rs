@@ -8,11 +8,12 @@
 //! ```
 //!
 //! Comma-separated `name=action[@n]`. Actions: `kill` (SIGKILL to itself), `stop` (SIGSTOP to itself), `pause` (the
-//! thread goes on after a second, so that others can be faster), `jitter` (it goes on after up to half a millisecond,
-//! another time at each passage), or the name of an error that the point then returns: `EIO`, `ENOSPC`, `EDQUOT`,
-//! `EROFS`, `ESTALE`, `EMFILE`, `EINVAL`. With `@n` only the n-th passage through the point in the process's life is hit;
-//! without, every one. A name that isn't in the list given to [`init`] is refused at the start, so that a test can't wait for
-//! a point that no longer exists.
+//! thread goes on after a second, so that others can be faster), `hold` (it goes on when the file exists that the variable
+//! `VFOLDER_RELEASE` names; without that variable, never), `jitter` (it goes on after up to half a millisecond, another time
+//! at each passage), or the name of an error that the point then returns: `EIO`, `ENOSPC`, `EDQUOT`, `EROFS`, `ESTALE`,
+//! `EMFILE`, `EINVAL`. With `@n` only the n-th passage through the point in the process's life is hit; without, every one. A
+//! name that isn't in the list given to [`init`] is refused at the start, so that a test can't wait for a point that no
+//! longer exists.
 
 /// Does what the environment says is to happen at `name`; mostly nothing.
 ///
@@ -82,6 +83,7 @@ mod armed {
     use std::{
         collections::HashMap,
         env, io,
+        path::PathBuf,
         str::FromStr,
         sync::{
             OnceLock,
@@ -94,9 +96,12 @@ mod armed {
     use rustix::process::{Signal, getpid, kill_process};
 
     const VARIABLE: &str = "VFOLDER_FAULTS";
+    const RELEASE: &str = "VFOLDER_RELEASE";
     const PAUSE: Duration = Duration::from_secs(1);
     const JITTER: Duration = Duration::from_micros(500);
     const SETTLE: Duration = Duration::from_millis(300);
+    /// How often one who is held looks whether it is released.
+    const LOOK: Duration = Duration::from_millis(2);
 
     static FAULTS: OnceLock<HashMap<String, Fault>> = OnceLock::new();
 
@@ -112,6 +117,7 @@ mod armed {
     enum Action {
         Signal(Signal),
         Pause,
+        Hold,
         Jitter,
         Error(rustix::io::Errno),
     }
@@ -181,6 +187,13 @@ mod armed {
                 thread::sleep(PAUSE);
                 Ok(())
             }
+            Action::Hold => {
+                let release = env::var_os(RELEASE).map(PathBuf::from);
+                while !release.as_ref().is_some_and(|file| file.exists()) {
+                    thread::sleep(LOOK);
+                }
+                Ok(())
+            }
             Action::Jitter => {
                 // Fibonacci hashing: neighbours are far from each other.
                 let part = passage.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
@@ -219,6 +232,7 @@ mod armed {
                     "kill" => Action::Signal(Signal::KILL),
                     "stop" => Action::Signal(Signal::STOP),
                     "pause" => Action::Pause,
+                    "hold" => Action::Hold,
                     "jitter" => Action::Jitter,
                     "EIO" => Action::Error(Errno::IO),
                     "ENOSPC" => Action::Error(Errno::NOSPC),

@@ -28,6 +28,7 @@ use vfolder_proto::{
 use crate::support::reachable;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_storage-proxy");
+const RELEASE: &str = "release";
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -95,7 +96,8 @@ impl Proxy {
         }
     }
 
-    /// With fault points armed, of which it may die before it listens. Its log is in the directory, too.
+    /// With fault points armed, of which it may die before it listens. Its log is in the directory, too. Who is held at a
+    /// point is released by [`Proxy::release`].
     pub async fn start_armed(dir: TempDir, faults: &str) -> Result<Self, (TempDir, ExitStatus)> {
         Self::start_as(geteuid().as_raw(), dir, faults).await
     }
@@ -113,9 +115,16 @@ impl Proxy {
             command = command_of(&reachable(Path::new(PROGRAM), dir.path()), dir.path());
             command.uid(user).gid(user);
         }
+        let _ = fs::remove_file(dir.path().join(RELEASE));
+        command.env("VFOLDER_RELEASE", dir.path().join(RELEASE));
         let process = command.env("VFOLDER_FAULTS", faults).stderr(log).spawn();
         let process = process.unwrap();
         Self::connect(dir, process).await
+    }
+
+    /// Lets go on who is held at a fault point, and whoever comes to it later.
+    pub fn release(&self) {
+        fs::write(self.dir.path().join(RELEASE), "").unwrap();
     }
 
     async fn connect(dir: TempDir, mut process: Child) -> Result<Self, (TempDir, ExitStatus)> {

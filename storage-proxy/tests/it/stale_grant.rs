@@ -53,6 +53,23 @@ pub async fn fence(proxy: &Proxy, vfolder: Uuid, epoch: i64, readers: bool) {
     proxy.storage().fence_tree(request).await.unwrap();
 }
 
+/// As [`fence`], which waits for who is held meanwhile: it is held itself, at `fence.noted`, where nobody older may go on
+/// any more; then all are released.
+pub async fn fence_held(proxy: &Proxy, vfolder: Uuid, epoch: i64) {
+    let release = async {
+        logged(proxy, "\"fence.noted\"").await;
+        proxy.release();
+    };
+    tokio::join!(fence(proxy, vfolder, epoch, false), release);
+}
+
+async fn logged(proxy: &Proxy, text: &str) {
+    let log = proxy.dir.path().join("log");
+    while !fs::read_to_string(&log).unwrap().contains(text) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 async fn clone(proxy: &Proxy, source: Uuid, source_epoch: i64) {
     let task = Task::CloneTree(CloneTree {
         source_id: source.to_string(),
@@ -109,19 +126,17 @@ async fn an_old_grant_writes_nothing_once_the_tree_was_taken_away() {
     }
 }
 
-/// A task that is held up at a fault point.
+/// A task that is paused at a fault point, or held there until `meanwhile` is over or releases it.
 pub async fn held_up<T>(
     proxy: &Proxy,
     at: &str,
     task: impl Future<Output = T>,
     meanwhile: impl Future<Output = ()>,
 ) -> T {
-    let log = proxy.dir.path().join("log");
     let arrived = async {
-        while !fs::read_to_string(&log).unwrap().contains(at) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+        logged(proxy, at).await;
         meanwhile.await;
+        proxy.release();
     };
     tokio::join!(task, arrived).0
 }
@@ -150,9 +165,11 @@ async fn a_publication_under_way_is_waited_for_by_a_fence_and_by_a_purge() {
     }
 }
 
-/// A clone that is held up for a second, and ends stale by what happens meanwhile.
+/// A clone that is held up, and ends stale by what happens meanwhile.
 async fn outdated_at(point: &str, by_a_fence: bool) {
-    let armed = Proxy::start_armed(set_up(), &format!("{point}=pause@1")).await;
+    // The first to be noted is the clone's own.
+    let faults = format!("{point}=hold@1,fence.noted=hold@2");
+    let armed = Proxy::start_armed(set_up(), &faults).await;
     let proxy = armed.unwrap();
     let (source, operation, vfolder) = (proxy.create().await, Uuid::now_v7(), Uuid::now_v7());
     assert_eq!(make(&proxy, 1, source, "some").await, Ok(()));
@@ -169,7 +186,7 @@ async fn outdated_at(point: &str, by_a_fence: bool) {
         proxy.run(operation, task.clone()),
         async {
             match by_a_fence {
-                true => fence(&proxy, source, 3, false).await,
+                true => fence_held(&proxy, source, 3).await,
                 false => assert_eq!(make(&proxy, 3, source, "new").await, Ok(())),
             }
         },

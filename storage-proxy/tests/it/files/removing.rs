@@ -10,7 +10,7 @@ use vfolder_proto::v1::{RemoveFilesRequest, RemovedFile};
 use super::{Desk, bytes};
 use crate::{
     proxy::{Proxy, refused, set_up, wrong_fields},
-    stale_grant::{fence, held_up},
+    stale_grant::{fence_held, held_up},
 };
 
 fn request(vfolder: Uuid, paths: &[&str]) -> RemoveFilesRequest {
@@ -181,7 +181,7 @@ async fn one_bad_path_and_nothing_is_removed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_comes_after_the_tree_has_changed_hands_is_not_removed() {
-    let armed = Proxy::start_armed(set_up(), "remove.entry=pause@3").await;
+    let armed = Proxy::start_armed(set_up(), "remove.entry=hold@3,fence.noted=hold@1").await;
     let desk = Desk::of(armed.unwrap()).await;
     for directory in ["a", "b"] {
         fs::create_dir(desk.tree().join(directory)).unwrap();
@@ -195,7 +195,7 @@ async fn what_comes_after_the_tree_has_changed_hands_is_not_removed() {
     };
     let passage = "\"remove.entry\" passage=3";
     let removing = held_up(&desk.proxy, passage, desk.remove(all), async {
-        fence(&desk.proxy, desk.vfolder, 2, false).await;
+        fence_held(&desk.proxy, desk.vfolder, 2).await;
     });
     let results = removing.await.unwrap();
     let (a, b) = (&results[0], &results[1]);
@@ -212,6 +212,6 @@ async fn what_comes_after_the_tree_has_changed_hands_is_not_removed() {
     let left = |name: &str| fs::read_dir(desk.tree().join(name)).unwrap().count();
     assert_eq!(left("a"), 10);
     assert_eq!(i64::try_from(left("b")).unwrap() + b.files, 10);
-    // Two before the pause; and the one that was under way, if the fence was slower than the second.
-    assert!((2..=3).contains(&b.files), "{b:?}");
+    // The third was held until the tree had changed hands.
+    assert_eq!(b.files, 2, "{b:?}");
 }

@@ -149,9 +149,10 @@ fn an_interrupted_clone_leaves_nothing() {
 #[test]
 fn a_second_interrupt_ends_a_clone_at_once() {
     let stage = Stage::new();
-    // Deaf for a second at each entry.
+    // Deaf for ever.
     let mut clone = stage.clone();
-    clone.env("VFOLDER_FAULTS", "clone.copying=pause");
+    clone.env("VFOLDER_FAULTS", "clone.copying=hold");
+    clone.env_remove("VFOLDER_RELEASE");
     let mut clone = clone.stderr(Stdio::null()).spawn().unwrap();
     until("it copies", || stage.path(".b.vfolder-clone/tree").exists());
     until("it has ended", || {

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -63,13 +62,8 @@ async fn what_a_failed_sync_may_have_lost_has_to_come_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_sync_may_have_lost_does_not_count_for_who_wrote_it_meanwhile() {
     // A writer between its bytes and their note, while another one's sync fails.
-    let faults = "upload.written=pause@18,upload.synced=EIO@1";
-    // In memory, so that the sync is faster than the pause.
-    let dir = match Path::new("/dev/shm").is_dir() {
-        true => TempDir::new_in("/dev/shm"),
-        false => TempDir::new(),
-    };
-    let armed = Proxy::start_armed(set_up_in(dir.unwrap()), faults).await;
+    let faults = "upload.written=hold@18,upload.synced=EIO@1";
+    let armed = Proxy::start_armed(set_up(), faults).await;
     let proxy = armed.unwrap();
     let client = Client::new(&proxy, proxy.create().await);
     let whole = content(2, MUCH + MIB);
@@ -94,7 +88,9 @@ async fn what_a_sync_may_have_lost_does_not_count_for_who_wrote_it_meanwhile() {
             tokio::task::yield_now().await;
         }
         drop(sender);
-        stream.await.unwrap()
+        let ended = stream.await.unwrap();
+        proxy.release();
+        ended
     };
     let (late, ended) = tokio::join!(late, ending);
     assert_eq!(refused(ended).1, "IO_ERROR");
